@@ -1,0 +1,104 @@
+// Package runner drives every stage of the pipeline: it loads a partition's state, reads records in order, lets the
+// processor work, stores what it puts out, and commits state and position together.
+//
+// The processor is pure: what it emits is a function of its state and the record. Everything that touches the world is
+// behind three ports, [Source], [Sink] and [Store], of which package jetstream is the real and package memory the small
+// implementation. The loop and its promises are law; docs/decisions holds the reasons.
+package runner
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/trailvane/trailvane/schemas"
+)
+
+// A Record is one message of a stream, of any kind.
+type Record struct {
+	Seq      uint64         // place in the stream, from 1
+	Prev     uint64         // the place before it; a reader whose position is another has a gap before it
+	Subject  string         // says what the body is
+	Producer string         // who put it, empty for one that numbers nothing
+	Number   schemas.Number // its place among all that the producer put
+	Time     time.Time      // when the broker stored it
+	Trace    string         // traceparent, empty if none
+	Body     []byte         // valid until the next Read
+}
+
+// An Output is what a processor emits. The processor sets Subject, Body and Once; the runner the rest.
+type Output struct {
+	Subject  string
+	Body     []byte // owned by the runner once it is emitted
+	Once     bool   // insert only if the subject is empty; if it is taken, the first one stays
+	Producer string
+	Number   schemas.Number
+	Trace    string
+}
+
+// Info identifies an input and says what it holds.
+type Info struct {
+	ID    string // creation time of the stream; another id is another stream
+	First uint64 // first sequence that is still there; Last+1 if there is none
+	Last  uint64 // last sequence ever stored
+}
+
+// A Source reads one input in order. There is no acknowledgement: the checkpoint's Seq is the only record of progress.
+type Source interface {
+	// Info says what the input holds now.
+	Info(ctx context.Context) (Info, error)
+
+	// Read returns the records after a sequence, at least one, and blocks until there is one. Calls with consecutive
+	// positions are cheap; a jump opens a new consumer. io.EOF ends a bounded input. Any other error is passing: the runner
+	// reads again from its position.
+	Read(ctx context.Context, after uint64) ([]Record, error)
+}
+
+// A Sink stores outputs.
+type Sink interface {
+	// Put stores outputs, per stream in order and without gaps, and waits while a stream is full. It returns how many of
+	// the first ones are known to be stored; after an error the rest is put again. Each carries its producer and number,
+	// by which the reader drops repeats.
+	Put(ctx context.Context, outputs ...Output) (stored int, err error)
+}
+
+// A Store keeps the state of one stage's partitions.
+type Store interface {
+	// Load returns the last committed checkpoint, the zero one if there is none, and the state of the partition.
+	// Later commits from this Store are fenced by the checkpoint that was loaded.
+	Load(ctx context.Context, partition string) (schemas.Checkpoint, iter.Seq2[string, []byte], error)
+
+	// Commit stores the changed keys and the checkpoint together, or nothing, if nobody has committed since this Store
+	// loaded or committed. ErrConflict: another owner has. After any error the outcome is unknown: load again.
+	Commit(ctx context.Context, partition string, c schemas.Checkpoint, changed map[string][]byte) error
+}
+
+// A Processor is the pure part of a stage. It is used from one goroutine.
+type Processor interface {
+	// Apply works on one record. What it emits, and its new state, are a function of its state and the record only; it
+	// emits nothing at any other time, and in a fixed order. An error means that the record cannot be understood by this
+	// program at all (a newer schema version): the stage stops and changes nothing.
+	Apply(r Record, emit func(Output)) error
+
+	// Snapshot calls changed for every state key that has changed since the last call. The state is the caller's.
+	Snapshot(changed func(key string, state []byte)) error
+
+	// Restore gives back a key that Snapshot gave out. Restore(Snapshot()) changes no later output. It does not keep state.
+	Restore(key string, state []byte) error
+}
+
+// What a caller reacts to.
+var (
+	// ErrConflict: another instance has taken the partition over. Stop working on it.
+	ErrConflict = errors.New("another instance owns the partition")
+
+	// ErrGap: the stream no longer holds what the position needs, or is another stream. A person must decide.
+	ErrGap = errors.New("input is incomplete")
+
+	// ErrCorrupt: the stored state does not match its digest. A person must decide.
+	ErrCorrupt = errors.New("state does not match its digest")
+
+	// ErrConstants: the state was made with other constants than this program has. A person must decide.
+	ErrConstants = errors.New("state was made with other constants")
+)
