@@ -6,7 +6,7 @@ type State string
 // The states of an insight event.
 const (
 	StartState State = "Start"
-	Ended      State = "End"
+	EndState   State = "End"
 )
 
 // An Insight is one published insight event: the superset that INSIGHTS stores as JSON. Both vendors' shapes are
