@@ -1,23 +1,11 @@
 package cloudtrail
 
 import (
-	"os"
 	"testing"
 
-	"github.com/trailvane/trailvane/schemas"
+	"github.com/trailvane/trailvane/pipeline/decode/decodetest"
 )
 
-func BenchmarkDecode(b *testing.B) {
-	raw, err := os.ReadFile("testdata/typical.json")
-	if err != nil {
-		b.Fatal(err)
-	}
-	s := string(raw)
-	b.SetBytes(int64(len(s)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := (Decoder{}).Decode(s, func(e *schemas.Event) {}); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
+func TestFormat(t *testing.T)      { decodetest.Run(t, Decoder{}) }
+func FuzzDecode(f *testing.F)      { decodetest.Fuzz(f, Decoder{}, nil) }
+func BenchmarkDecode(b *testing.B) { decodetest.Benchmark(b, Decoder{}) }
