@@ -23,8 +23,13 @@ import (
 	"github.com/trailvane/trailvane/schemas"
 )
 
-// Stage is the name of the stage.
-const Stage = "normalizer"
+const (
+	// Stage is the name of the stage.
+	Stage = "normalizer"
+
+	// Constants is the version of what decides outputs beside state and record: catalogue and bounds.
+	Constants = "1"
+)
 
 const (
 	// maxBatchBytes bounds an events message well below the broker's 1 MiB, headers and estimates included.

@@ -20,8 +20,13 @@ import (
 	"github.com/trailvane/trailvane/schemas"
 )
 
-// Stage is the name of the stage.
-const Stage = "pairer"
+const (
+	// Stage is the name of the stage.
+	Stage = "pairer"
+
+	// Constants is the version of what decides outputs beside state and record: namespace of the ids.
+	Constants = "1"
+)
 
 // namespace of the insight ids, chosen once at random.
 var namespace = uuid.MustParse("0f7c8c52-7a3e-4b0a-9d3c-52f4d1a6be77")
