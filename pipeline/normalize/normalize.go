@@ -157,15 +157,12 @@ func (p *Processor) normalize(format string, r runner.Record, emit func(runner.O
 	}
 	p.counted = true
 	latest := r.Time.Add(future).Unix()
+	var refused error
+	add := func(e *schemas.Event) { refused = cmp.Or(p.add(e, latest), refused) } // outside the loop: it is allocated once
 	for _, raw := range p.chunk.Records {
 		p.stats.Records++
-		var refused error
-		err := decoder.Decode(alias(raw.Body), func(e *schemas.Event) {
-			if err := p.add(e, latest); err != nil {
-				refused = err
-			}
-		})
-		if err = cmp.Or(err, refused); err != nil {
+		refused = nil
+		if err := cmp.Or(decoder.Decode(alias(raw.Body), add), refused); err != nil {
 			p.dead(raw, err, emit)
 		}
 	}
