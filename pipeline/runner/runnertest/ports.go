@@ -90,34 +90,35 @@ type store struct {
 	late   bool // the last answer was older than its checkpoint
 }
 
-func (s *store) Load(
-	ctx context.Context, partition string,
-) (cp schemas.Checkpoint, state iter.Seq2[string, []byte], err error) {
+func (s *store) Load(ctx context.Context, partition string) (schemas.Checkpoint, iter.Seq2[string, []byte], error) {
 	if _, err := s.at(ctx, "load", nil); err != nil {
-		return cp, nil, err
+		return schemas.Checkpoint{}, nil, err
 	}
 	s.loaded = true
-	cp, state, err = s.inner.Load(ctx, partition)
+	cp, state, err := s.inner.Load(ctx, partition)
 	if err != nil || cp.Keys == 0 || s.late {
 		s.late = false
 		return cp, state, err
 	}
-	switch _, err := s.at(ctx, "load late", nil); err {
-	case nil:
-		return cp, state, nil
-	case errFault:
+	if _, err := s.at(ctx, "load late", nil); err == errFault {
 		s.late = true
-		return cp, func(yield func(string, []byte) bool) {
-			first := true
-			for key, value := range state {
-				if !first && !yield(key, value) {
-					return
-				}
-				first = false
-			}
-		}, nil
-	default:
+		return cp, withoutFirst(state), nil
+	} else if err != nil {
 		return cp, nil, err
+	}
+	return cp, state, nil
+}
+
+// withoutFirst is a state that lacks a key.
+func withoutFirst(state iter.Seq2[string, []byte]) iter.Seq2[string, []byte] {
+	return func(yield func(string, []byte) bool) {
+		first := true
+		for key, value := range state {
+			if !first && !yield(key, value) {
+				return
+			}
+			first = false
+		}
 	}
 }
 
