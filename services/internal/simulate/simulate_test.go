@@ -136,6 +136,7 @@ func TestWrite(t *testing.T) {
 
 // checkRecords holds the records against the truth about their number and against what real trails are like.
 func checkRecords(t *testing.T, records []record, truth simulate.Truth) {
+	t.Helper()
 	seen := map[string]string{}
 	files := map[string]bool{}
 	repeats, bytes := 0, 0
@@ -182,6 +183,7 @@ func checkRecords(t *testing.T, records []record, truth simulate.Truth) {
 
 // checkAttack finds the attack in the records, and the same call in normal life.
 func checkAttack(t *testing.T, records []record, a simulate.Attack) {
+	t.Helper()
 	ids := map[string]bool{}
 	before := map[string]bool{} // days on which the call belongs to normal life
 	for _, r := range records {
