@@ -132,11 +132,11 @@ func alibabaAccount(n int) account {
 		global:  acsGlobal,
 		format:  actionTrail{id},
 		routines: []routine{
-			{name: "watch", by: watch, when: every(5*minute, 35, 15), regions: home, gap: [2]int{0, 2}, refused: 0.002, script: []step{
-				{&acsInstances, 1, 1}, {&acsStatus, 1, 2}, {&acsBalancers, 1, 1}, {&acsHealth, 1, 2}, {&acsDatabases, 0, 1},
+			{name: "watch", by: watch, when: every(10*minute, 35, 15), regions: home, gap: [2]int{0, 2}, refused: 0.002, script: []step{
+				{&acsInstances, 2, 2}, {&acsStatus, 2, 4}, {&acsBalancers, 2, 2}, {&acsHealth, 2, 4}, {&acsDatabases, 0, 2},
 			}},
-			{name: "watch spare", by: watch, when: every(30*minute, 155, 20), regions: []string{acsSpare}, gap: [2]int{0, 2}, script: []step{
-				{&acsInstances, 1, 1}, {&acsDisks, 1, 1},
+			{name: "watch spare", by: watch, when: every(hour, 655, 20), regions: []string{acsSpare}, gap: [2]int{0, 2}, script: []step{
+				{&acsInstances, 2, 2}, {&acsDisks, 2, 2},
 			}},
 			{name: "inventory", by: watch, when: every(hour, 700, 60), regions: home, gap: [2]int{0, 1}, refused: 0.02, script: []step{
 				{&acsBucket, 2, 4}, {&acsDisks, 1, 2}, {&acsGroups, 1, 1}, {&acsRole, 1, 2}, {&acsRecords, 1, 1}, {&acsLogs, 1, 2},
@@ -180,10 +180,27 @@ func acsWork(p *actor, regions []string) []routine {
 	return []routine{
 		{name: "sign in", by: p, when: sometimes(0.9), regions: regions, gap: [2]int{1, 2}, script: []step{{&acsSignIn, 1, 1}}},
 		{name: "work", by: p, when: office(3, 6), regions: regions, gap: [2]int{1, 45}, refused: 0.03, pick: [2]int{6, 28}, script: []step{
-			{&acsInstances, 20, 0}, {&acsStatus, 8, 0}, {&acsDisks, 8, 0}, {&acsSnaps, 5, 0}, {&acsGroups, 8, 0}, {&acsBucket, 8, 0},
-			{&acsDatabases, 8, 0}, {&acsBalancers, 8, 0}, {&acsClusters, 8, 0}, {&acsRepos, 5, 0}, {&acsLogs, 8, 0}, {&acsRecords, 4, 0},
-			{&acsUsers, 3, 0}, {&acsRole, 3, 0}, {&acsTag, 3, 0}, {&acsStart, 2, 0}, {&acsStop, 2, 0}, {&acsReboot, 2, 0},
-			{&acsIngress, 1, 0}, {&acsTagBucket, 1, 0}, {&acsNewRecord, 1, 0},
+			{&acsInstances, 20, 0},
+			{&acsStatus, 8, 0},
+			{&acsDisks, 8, 0},
+			{&acsSnaps, 5, 0},
+			{&acsGroups, 8, 0},
+			{&acsBucket, 8, 0},
+			{&acsDatabases, 8, 0},
+			{&acsBalancers, 8, 0},
+			{&acsClusters, 8, 0},
+			{&acsRepos, 5, 0},
+			{&acsLogs, 8, 0},
+			{&acsRecords, 4, 0},
+			{&acsUsers, 3, 0},
+			{&acsRole, 3, 0},
+			{&acsTag, 3, 0},
+			{&acsStart, 2, 0},
+			{&acsStop, 2, 0},
+			{&acsReboot, 2, 0},
+			{&acsIngress, 1, 0},
+			{&acsTagBucket, 1, 0},
+			{&acsNewRecord, 1, 0},
 		}},
 		{name: "tidy", by: p, when: sometimes(0.3), regions: regions, gap: [2]int{10, 90}, refused: 0.1, pick: [2]int{1, 3}, script: []step{
 			{&acsDelete, 5, 0}, {&acsDropDisk, 4, 0}, {&acsDropSnap, 4, 0},
