@@ -12,3 +12,5 @@ func newDetector() detect.Detector { return New() }
 func TestLaws(t *testing.T)         { detecttest.Laws(t, newDetector, detecttest.Rate) }
 func FuzzRestore(f *testing.F)      { detecttest.FuzzRestore(f, newDetector) }
 func BenchmarkObserve(b *testing.B) { detecttest.Benchmark(b, "apicallrate", newDetector) }
+
+func TestScenarios(t *testing.T) { detecttest.Scenarios(t, newDetector, "testdata") }
