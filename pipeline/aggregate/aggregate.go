@@ -126,11 +126,12 @@ func (p *Processor) section(s *schemas.Section, emit func(runner.Output)) {
 	lateness := p.settingsOf(s.Lane).Lateness
 
 	p.out.begin(s.Strings)
-	base := g.mark.First()
+	var base schemas.Minute // the watermark before the pane
 	for i := range s.Rows {
 		e := &s.Rows[i]
 		at := schemas.MinuteOf(e.Time)
 		p.stats.observe(at)
+		before := g.mark.Before(at, lateness)
 		punctual := g.mark.Judge(at)
 		if punctual == eventtime.Stale {
 			p.stats.Stale++
@@ -144,12 +145,14 @@ func (p *Processor) section(s *schemas.Section, emit func(runner.Output)) {
 			if !p.out.empty() && g.mark.After(at, lateness) > base+maxSpan {
 				p.pane(g, emit)
 				p.out.begin(s.Strings)
-				base = g.mark.First()
 			}
 			g.mark.Observe(at, lateness)
 			g.open.Close(g.mark.First())
 		} else {
 			p.stats.Late++
+		}
+		if p.out.empty() {
+			base = before
 		}
 		p.stats.Events++
 		p.out.add(at, e, punctual == eventtime.Late)

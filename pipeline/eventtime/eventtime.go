@@ -60,6 +60,14 @@ func (w *Watermark) After(m, lateness schemas.Minute) schemas.Minute {
 	return max(w.first, m-lateness)
 }
 
+// Before returns First; before the first event, what First will be after it, because nothing was closed until then.
+func (w *Watermark) Before(m, lateness schemas.Minute) schemas.Minute {
+	if !w.seen {
+		return m - lateness
+	}
+	return w.first
+}
+
 // Observe moves the watermark for an event of minute m.
 func (w *Watermark) Observe(m, lateness schemas.Minute) {
 	w.first = w.After(m, lateness)

@@ -1,6 +1,7 @@
 package normalize
 
 import (
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -89,7 +90,7 @@ func (p *Processor) Snapshot(changed func(key string, state []byte)) error {
 	}
 	if p.counted {
 		p.counted = false
-		b, err := msgpack.Marshal(p.stats)
+		b, err := json.Marshal(p.stats)
 		if err != nil {
 			return err
 		}
@@ -102,7 +103,7 @@ func (p *Processor) Snapshot(changed func(key string, state []byte)) error {
 func (p *Processor) Restore(key string, state []byte) error {
 	if key == statsKey {
 		s := newStats()
-		if err := msgpack.Unmarshal(state, &s); err != nil {
+		if err := json.Unmarshal(state, &s); err != nil {
 			return fmt.Errorf("state %s: %w", key, err)
 		}
 		p.stats = s
