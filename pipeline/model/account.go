@@ -1,14 +1,16 @@
 package model
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/trailvane/trailvane/schemas"
 )
 
 // An account is the unit of learning: nothing of it depends on another one.
 type account struct {
 	id      schemas.Account
-	slice   uint16
-	dirty   bool
+	slice   uint16 // of the state
 	seen    bool
 	born    schemas.Minute // of its first event anywhere
 	newest  schemas.Minute
@@ -73,7 +75,7 @@ type dueMinute struct {
 }
 
 func newAccount(id schemas.Account) *account {
-	a := &account{id: id, slice: accountSlice(id), regions: make(map[string]*region), names: newNames(), epoch: 1}
+	a := &account{id: id, regions: make(map[string]*region), names: newNames(), epoch: 1}
 	a.tested = yearly{n: shippedTested / meanLife, days: 1, month: shippedTested}
 	a.firsts = yearly{days: 1}
 	for w := range windows {
@@ -156,3 +158,5 @@ func (a *account) roll(day int32) {
 	a.day = day
 	a.epoch++
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

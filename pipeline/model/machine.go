@@ -82,13 +82,8 @@ type task struct {
 // the closed ones, emit. Findings are sorted by start minute, key and ordinal; they are whole but for what a detector knows
 // better: Object, Service, Event, Why.Detector and Why.Text. A finding is valid until emit returns.
 func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schemas.Finding)) {
-	a := m.accounts[p.Account]
-	if a == nil {
-		a = newAccount(p.Account)
-		m.accounts[p.Account] = a
-		m.slices.addAccount(a)
-	}
-	a.dirty = true
+	a := m.account(p.Account)
+	m.slices.accounts[a.slice].dirty = true
 	a.learn = s.Learn
 	t := task{Machine: m, p: p, account: a, region: a.region(p.Region), prior: a.prior()}
 	t.alpha = newLine(m.config.Budget*s.Budget, shareRise, a.tested.month)
@@ -206,6 +201,17 @@ func (t *task) admit(unknown int) {
 	for id, i := range t.ids {
 		t.ids[id] = seen[t.keys[i].series]
 	}
+}
+
+func (m *Machine) account(id schemas.Account) *account {
+	a := m.accounts[id]
+	if a == nil {
+		id = schemas.Account{Provider: schemas.Provider(strings.Clone(string(id.Provider))), ID: strings.Clone(id.ID)}
+		a = newAccount(id)
+		m.accounts[id] = a
+		m.slices.addAccount(a)
+	}
+	return a
 }
 
 func (m *Machine) series(r *region, name string) *series {
