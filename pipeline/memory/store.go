@@ -36,6 +36,14 @@ func (b *Broker) Store(bucket string) *Store {
 	return &Store{broker: b, bucket: bucket, loaded: make(map[string]uint64)}
 }
 
+// Fork returns a copy of the view as it stands: a request that is on its way commits on top of what was known when it was
+// sent, whatever its sender learns meanwhile.
+func (s *Store) Fork() *Store {
+	s.broker.mu.Lock()
+	defer s.broker.mu.Unlock()
+	return &Store{broker: s.broker, bucket: s.bucket, loaded: maps.Clone(s.loaded)}
+}
+
 // partition returns what the bucket holds; the lock must be held.
 func (s *Store) partition(name string) *partition {
 	b := s.broker.buckets[s.bucket]
