@@ -58,9 +58,9 @@ func raw() []runnertest.Raw {
 				records = append(records, record(lane, at.Add(m), names[id/2%len(names)]))
 			}
 			if n := int(at.Sub(start)/slot) - 16; n >= 0 && n%3 == 0 {
-				for i := range 240 {
-					name := names[(n/3*2+i/2%2)%len(names)]
-					records = append(records, record(lane, at.Add(slot-20*time.Minute+time.Duration(i)*3*time.Second), name))
+				for i := range 480 {
+					name := names[(n/3+i/2%4)%len(names)]
+					records = append(records, record(lane, at.Add(slot-20*time.Minute+time.Duration(i)*2*time.Second), name))
 				}
 			}
 			c := schemas.Chunk{Object: "o" + strconv.Itoa(id)}
