@@ -43,9 +43,10 @@ const (
 	Day  Minute = 24 * Hour
 )
 
-// The first and the last minute that can be told: years -2113 and 6053. A log may claim any year.
+// The first and the last minute that can be told: the beginning of the year 0, before which times have no form in JSON, and
+// some day of the year 6053. A log may claim any year.
 const (
-	firstMinute = math.MinInt32
+	firstMinute = -1036120320
 	lastMinute  = math.MaxInt32
 )
 

@@ -160,25 +160,29 @@ func Round(x float64) float64 {
 	return r
 }
 
-// statisticsJSON is the vendors' form of Statistics. CloudTrail leaves the count out.
+// statisticsJSON is ActionTrail's form of Statistics.
 type statisticsJSON struct {
 	Insight          average `json:"insight"`
 	Baseline         average `json:"baseline"`
 	InsightDuration  uint32  `json:"insightDuration"`
 	BaselineDuration uint32  `json:"baselineDuration"`
-	InsightCount     *uint64 `json:"insightCount,omitempty"`
+	InsightCount     uint64  `json:"insightCount"`
 }
 
 type average struct {
 	Average float64 `json:"average"`
 }
 
-func (s Statistics) json() statisticsJSON {
-	return statisticsJSON{average{s.Insight}, average{s.Baseline}, s.InsightDuration, s.BaselineDuration, &s.InsightCount}
-}
-
 // MarshalJSON writes the vendors' form, {"insight":{"average":…},"baseline":{"average":…},…}.
-func (s Statistics) MarshalJSON() ([]byte, error) { return json.Marshal(s.json()) }
+func (s Statistics) MarshalJSON() ([]byte, error) {
+	return json.Marshal(statisticsJSON{
+		Insight:          average{s.Insight},
+		Baseline:         average{s.Baseline},
+		InsightDuration:  s.InsightDuration,
+		BaselineDuration: s.BaselineDuration,
+		InsightCount:     s.InsightCount,
+	})
+}
 
 // UnmarshalJSON reads the vendors' form.
 func (s *Statistics) UnmarshalJSON(b []byte) error {
@@ -191,9 +195,7 @@ func (s *Statistics) UnmarshalJSON(b []byte) error {
 		Baseline:         j.Baseline.Average,
 		InsightDuration:  j.InsightDuration,
 		BaselineDuration: j.BaselineDuration,
-	}
-	if j.InsightCount != nil {
-		s.InsightCount = *j.InsightCount
+		InsightCount:     j.InsightCount,
 	}
 	return nil
 }
