@@ -15,7 +15,7 @@ type State string
 // The states of an insight event.
 const (
 	StartState State = "Start"
-	Ended      State = "End"
+	EndState   State = "End"
 )
 
 // What every insight event has in common.
