@@ -115,7 +115,7 @@ func sampleInsights() map[string]*Insight {
 	callRate.Details.Trailvane.Why = samples()["finding"].(*Finding).Why
 	callRate.Details.Trailvane.Why.EndReason = ""
 
-	errorRate := base(AWS, "eu-west-1", "123456789012", Ended, 29462861)
+	errorRate := base(AWS, "eu-west-1", "123456789012", EndState, 29462861)
 	errorRate.Details.Type = APIErrorRate
 	errorRate.Details.Object = "DescribeRegions"
 	errorRate.Details.EventSource = "ec2.amazonaws.com"

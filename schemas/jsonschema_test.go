@@ -156,7 +156,7 @@ func TestSchemasHaveTheValuesOfTheTypes(t *testing.T) {
 		if diff := cmp.Diff(types, details["insightType"].Enum); diff != "" {
 			t.Errorf("%s: insightType (-type +schema):\n%s", shape, diff)
 		}
-		if diff := cmp.Diff([]string{string(StartState), string(Ended)}, details["state"].Enum); diff != "" {
+		if diff := cmp.Diff([]string{string(StartState), string(EndState)}, details["state"].Enum); diff != "" {
 			t.Errorf("%s: state (-type +schema):\n%s", shape, diff)
 		}
 	}
