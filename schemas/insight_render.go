@@ -29,11 +29,12 @@ func ParseShape(name string) (Shape, error) {
 	return "", fmt.Errorf("unknown shape %q, want one of %v", name, Shapes())
 }
 
-// Render returns the insight as one line of JSON in a shape, without a line end. Fields that the shape has no place for, and Trailvane's own,
-// stand in insightDetails.trailvane, which strict leaves out. Equal insights give equal bytes.
+// Render returns the insight as one line of JSON in a shape, without a line end. Fields that the shape has no
+// place for, and Trailvane's own, stand in insightDetails.trailvane, which strict leaves out. Equal insights
+// give equal bytes.
 //
-// In CloudTrail's shape the five types that CloudTrail lacks keep their names and carry insightObject, and so does a rate
-// insight that is not about a single call.
+// In CloudTrail's shape the five types that CloudTrail lacks keep their names and carry insightObject, and so
+// does a rate insight that is not about a single call.
 func (i *Insight) Render(s Shape, strict bool) []byte {
 	c := i.canonical()
 	if s == OwnShape {

@@ -32,10 +32,13 @@ func ExampleInsight_Render() {
 			EventSource: "ec2.amazonaws.com",
 			EventName:   "TerminateInstances",
 			Context: InsightContext{
-				Statistics: Statistics{Insight: 12, Baseline: 1.0 / 2500, InsightDuration: 1, BaselineDuration: 10080, InsightCount: 12},
-				Attributions: []Attribution{
-					{Attribute: PrincipalAttribute, Insight: []Attributed{{Value: "arn:aws:iam::123456789012:user/mallory", Average: 12}}},
+				Statistics: Statistics{
+					Insight: 12, Baseline: 1.0 / 2500, InsightDuration: 1, BaselineDuration: 10080, InsightCount: 12,
 				},
+				Attributions: []Attribution{{
+					Attribute: PrincipalAttribute,
+					Insight:   []Attributed{{Value: "arn:aws:iam::123456789012:user/mallory", Average: 12}},
+				}},
 			},
 		},
 	}
@@ -105,7 +108,8 @@ func sampleInsights() map[string]*Insight {
 	callRate.Details.EventSource = "Ecs"
 	callRate.Details.EventName = "DeleteInstances"
 	callRate.Details.Context = InsightContext{
-		Statistics: Statistics{Insight: 12, Baseline: 0.00039682539, InsightDuration: 1, BaselineDuration: 10080, InsightCount: 12},
+		Statistics: Statistics{Insight: 12, Baseline: 0.00039682539, InsightDuration: 1, BaselineDuration: 10080,
+			InsightCount: 12},
 		Attributions: []Attribution{
 			{UserAgentAttribute, values("AlibabaCloud CLI <3.0> & more", 12), values("ecs.console.aliyun.com", 0.0004)},
 			{PrincipalAttribute, values("203766561706070001", 12), values("203766561706070002", 0.0004)},
@@ -122,23 +126,24 @@ func sampleInsights() map[string]*Insight {
 	errorRate.Details.EventName = "DescribeRegions"
 	errorRate.Details.ErrorCode = "Client.RequestLimitExceeded"
 	errorRate.Details.Context = InsightContext{
-		Statistics: Statistics{Insight: 3574.5950413223, Baseline: 154.063788119, InsightDuration: 121, BaselineDuration: 10723,
-			InsightCount: 432526},
+		Statistics: Statistics{Insight: 3574.5950413223, Baseline: 154.063788119, InsightDuration: 121,
+			BaselineDuration: 10723, InsightCount: 432526},
 		Attributions: []Attribution{
 			{UserAgentAttribute, []Attributed{{"a", 6}, {"b", 5}, {"c", 4}, {"d", 3}, {"e", 2}, {"beyond the limit", 1}}, nil},
 			{PrincipalAttribute, values("arn:aws:iam::123456789012:role/scanner", 3574.5950413223), nil},
 			{ErrorCodeAttribute, values("Client.RequestLimitExceeded", 3574.5950413223), nil},
 		},
 	}
-	errorRate.Details.Trailvane.Why = Why{Detector: "apierrorrate", ModelVersion: "1", Log10P: math.Inf(-1), OneIn: math.Inf(1),
-		EndReason: Cooled, Text: "Over."}
+	errorRate.Details.Trailvane.Why = Why{Detector: "apierrorrate", ModelVersion: "1",
+		Log10P: math.Inf(-1), OneIn: math.Inf(1), EndReason: Cooled, Text: "Over."}
 
 	rollup := base(AWS, "eu-west-1", "123456789012", StartState, 29462740)
 	rollup.Details.Type = APICallRate
 	rollup.Details.Object = "ec2.amazonaws.com"
 	rollup.Details.EventSource = "ec2.amazonaws.com"
 	rollup.Details.Context.Statistics = Statistics{Insight: 3, InsightDuration: 2, InsightCount: 6}
-	rollup.Details.Trailvane.Why = Why{Detector: "apicallrate", ModelVersion: "1", Continues: "7b6e1d2c-0f55-4e0e-8c39-5a1d7f3b9e00"}
+	rollup.Details.Trailvane.Why = Why{Detector: "apicallrate", ModelVersion: "1",
+		Continues: "7B6E1D2C-0F55-4E0E-8C39-5A1D7F3B9E00"}
 
 	address := base(Alibaba, "cn-hangzhou", "1234567890123456", StartState, 29462740)
 	address.Details.Type = IP
@@ -152,7 +157,8 @@ func sampleInsights() map[string]*Insight {
 			{ErrorCodeAttribute, values("null", 3), nil},
 		},
 	}
-	address.Details.Trailvane.Why = Why{Detector: "ip", ModelVersion: "1", Continues: "7b6e1d2c-0f55-4e0e-8c39-5a1d7f3b9e00"}
+	address.Details.Trailvane.Why = Why{Detector: "ip", ModelVersion: "1",
+		Continues: "7b6e1d2c-0f55-4e0e-8c39-5a1d7f3b9e00"}
 
 	return map[string]*Insight{"call_rate": &callRate, "error_rate": &errorRate, "rollup": &rollup, "ip": &address}
 }
