@@ -58,8 +58,7 @@ func (c *Chunk) Decode(body []byte) error {
 		r.fail("%d bytes of records, want %d", len(blob), size)
 	}
 	if err := r.close(more); err != nil {
-		clear(c.Records)
-		c.Records = c.Records[:0]
+		c.Records = c.Records[:0] // their bodies are not in place
 		return err
 	}
 	for i := range c.Records {

@@ -118,6 +118,7 @@ func sampleInsights() map[string]*Insight {
 	}
 	callRate.Details.Trailvane.Why = samples()["finding"].(*Finding).Why
 	callRate.Details.Trailvane.Why.EndReason = ""
+	callRate.Details.Trailvane.Why.Drivers[0].Lift = 1.0 / 3
 
 	errorRate := base(AWS, "eu-west-1", "123456789012", EndState, 29462861)
 	errorRate.Details.Type = APIErrorRate
@@ -198,6 +199,17 @@ func indent(t *testing.T, line []byte) []byte {
 		t.Fatal(err)
 	}
 	return out.Bytes()
+}
+
+// CloudTrail's readers always find what was judged: the call, or else the object.
+func TestCloudTrailShapeNamesTheCallOrTheObject(t *testing.T) {
+	for _, typ := range InsightTypes() {
+		for _, call := range [][2]string{{"s3.amazonaws.com", "DeleteBucket"}, {"s3.amazonaws.com", ""}, {"", "DeleteBucket"}, {}} {
+			insight := sampleInsights()["ip"]
+			insight.Details.Type, insight.Details.EventSource, insight.Details.EventName = typ, call[0], call[1]
+			validate(t, CloudTrailShape, insight.Render(CloudTrailShape, true))
+		}
+	}
 }
 
 // The vendors' records, by the paths of their keys: what a strict rendering may hold, no more and no less.
