@@ -1,6 +1,8 @@
 package schemas_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -54,4 +56,80 @@ func ExampleTick_Decode() {
 	// lane 3 is at 1970-01-01T00:12:00Z
 	// stop: unknown schema version 2, this program knows 1
 	// drop: malformed message: byte 3: truncated
+}
+
+// Readers show an insight in the shape of the account's own cloud.
+func ExampleInsight_Render() {
+	insight := schemas.Insight{
+		EventVersion:  schemas.InsightVersion,
+		EventCategory: schemas.InsightEventCategory,
+		EventID:       "c2a97b10-93f4-4e0a-a0b8-6d2f0f8e7744",
+		SharedEventID: "7b6e1d2c-0f55-4e0e-8c39-5a1d7f3b9e20",
+		EventTime:     29462740,
+		Provider:      schemas.AWS,
+		Region:        "eu-central-1",
+		AccountID:     "123456789012",
+		Details: schemas.InsightDetails{
+			State:       schemas.StartState,
+			Type:        schemas.APICallRate,
+			Object:      "TerminateInstances",
+			EventSource: "ec2.amazonaws.com",
+			EventName:   "TerminateInstances",
+			Context: schemas.InsightContext{
+				Statistics: schemas.Statistics{
+					Insight: 12, Baseline: 1.0 / 2500, InsightDuration: 1, BaselineDuration: 10080, InsightCount: 12,
+				},
+				Attributions: []schemas.Attribution{{
+					Attribute: schemas.PrincipalAttribute,
+					Insight:   []schemas.Attributed{{Value: "arn:aws:iam::123456789012:user/mallory", Average: 12}},
+				}},
+			},
+		},
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, insight.Render(schemas.OwnShape, true), "", "  "); err != nil {
+		panic(err)
+	}
+	fmt.Println(out.String())
+	// Output:
+	// {
+	//   "eventVersion": "1.09",
+	//   "eventTime": "2026-01-07T05:40:00Z",
+	//   "awsRegion": "eu-central-1",
+	//   "eventID": "c2a97b10-93f4-4e0a-a0b8-6d2f0f8e7744",
+	//   "eventType": "AwsCloudTrailInsight",
+	//   "recipientAccountId": "123456789012",
+	//   "sharedEventID": "7b6e1d2c-0f55-4e0e-8c39-5a1d7f3b9e20",
+	//   "insightDetails": {
+	//     "state": "Start",
+	//     "eventSource": "ec2.amazonaws.com",
+	//     "eventName": "TerminateInstances",
+	//     "insightType": "ApiCallRateInsight",
+	//     "insightContext": {
+	//       "statistics": {
+	//         "baseline": {
+	//           "average": 0.0004
+	//         },
+	//         "insight": {
+	//           "average": 12
+	//         },
+	//         "insightDuration": 1,
+	//         "baselineDuration": 10080
+	//       },
+	//       "attributions": [
+	//         {
+	//           "attribute": "userIdentityArn",
+	//           "insight": [
+	//             {
+	//               "value": "arn:aws:iam::123456789012:user/mallory",
+	//               "average": 12
+	//             }
+	//           ],
+	//           "baseline": []
+	//         }
+	//       ]
+	//     }
+	//   },
+	//   "eventCategory": "Insight"
+	// }
 }

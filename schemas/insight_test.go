@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -14,81 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 )
-
-func ExampleInsight_Render() {
-	insight := Insight{
-		EventVersion:  InsightVersion,
-		EventCategory: InsightEventCategory,
-		EventID:       "c2a97b10-93f4-4e0a-a0b8-6d2f0f8e7744",
-		SharedEventID: "7b6e1d2c-0f55-4e0e-8c39-5a1d7f3b9e20",
-		EventTime:     29462740,
-		Provider:      AWS,
-		Region:        "eu-central-1",
-		AccountID:     "123456789012",
-		Details: InsightDetails{
-			State:       StartState,
-			Type:        APICallRate,
-			Object:      "TerminateInstances",
-			EventSource: "ec2.amazonaws.com",
-			EventName:   "TerminateInstances",
-			Context: InsightContext{
-				Statistics: Statistics{
-					Insight: 12, Baseline: 1.0 / 2500, InsightDuration: 1, BaselineDuration: 10080, InsightCount: 12,
-				},
-				Attributions: []Attribution{{
-					Attribute: PrincipalAttribute,
-					Insight:   []Attributed{{Value: "arn:aws:iam::123456789012:user/mallory", Average: 12}},
-				}},
-			},
-		},
-	}
-	var out bytes.Buffer
-	if err := json.Indent(&out, insight.Render(OwnShape, true), "", "  "); err != nil {
-		panic(err)
-	}
-	fmt.Println(out.String())
-	// Output:
-	// {
-	//   "eventVersion": "1.09",
-	//   "eventTime": "2026-01-07T05:40:00Z",
-	//   "awsRegion": "eu-central-1",
-	//   "eventID": "c2a97b10-93f4-4e0a-a0b8-6d2f0f8e7744",
-	//   "eventType": "AwsCloudTrailInsight",
-	//   "recipientAccountId": "123456789012",
-	//   "sharedEventID": "7b6e1d2c-0f55-4e0e-8c39-5a1d7f3b9e20",
-	//   "insightDetails": {
-	//     "state": "Start",
-	//     "eventSource": "ec2.amazonaws.com",
-	//     "eventName": "TerminateInstances",
-	//     "insightType": "ApiCallRateInsight",
-	//     "insightContext": {
-	//       "statistics": {
-	//         "baseline": {
-	//           "average": 0.0004
-	//         },
-	//         "insight": {
-	//           "average": 12
-	//         },
-	//         "insightDuration": 1,
-	//         "baselineDuration": 10080
-	//       },
-	//       "attributions": [
-	//         {
-	//           "attribute": "userIdentityArn",
-	//           "insight": [
-	//             {
-	//               "value": "arn:aws:iam::123456789012:user/mallory",
-	//               "average": 12
-	//             }
-	//           ],
-	//           "baseline": []
-	//         }
-	//       ]
-	//     }
-	//   },
-	//   "eventCategory": "Insight"
-	// }
-}
 
 // sampleInsights are one of each kind that renders differently.
 func sampleInsights() map[string]*Insight {
