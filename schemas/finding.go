@@ -73,10 +73,21 @@ type Statistics struct {
 
 // An Attribution explains an insight in one dimension: at most [MaxAttributed] values each, descending by average.
 type Attribution struct {
-	Attribute string // "userAgent", "principalId", "apiRelated", "errorCode"
-	Insight   []Attributed
-	Baseline  []Attributed
+	Attribute string       `json:"attribute"` // one of the names below
+	Insight   []Attributed `json:"insight"`
+	Baseline  []Attributed `json:"baseline,omitempty"`
 }
+
+// The dimensions of attributions, as ActionTrail names them.
+const (
+	UserAgentAttribute = "userAgent"
+	PrincipalAttribute = "principalId" // CloudTrail: "userIdentityArn"
+	APIAttribute       = "apiRelated"  // "Service/EventName"
+	ErrorCodeAttribute = "errorCode"   // NoError stands for calls that succeeded
+)
+
+// NoError is the error code of success among attributions, as CloudTrail writes it.
+const NoError = "null"
 
 // An Attributed is one value of a dimension and its share of the rate.
 type Attributed struct {
@@ -87,8 +98,8 @@ type Attributed struct {
 // MaxAttributed bounds the values of an attribution, as CloudTrail does.
 const MaxAttributed = 5
 
-// Why explains an insight in figures. All fields but Text are numbers or come from the log; floats are rounded to six
-// significant digits before they are coded.
+// Why explains an insight in figures. All fields but Text are numbers or come from the log. A finding carries its floats as
+// they are; the insight that is made of it rounds them by [Round], and so should whoever writes them into Text.
 type Why struct {
 	Detector       string    `json:"detector"`
 	ModelVersion   string    `json:"modelVersion"`

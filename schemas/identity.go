@@ -1,6 +1,8 @@
 package schemas
 
 import (
+	"fmt"
+	"math"
 	"strings"
 	"time"
 )
@@ -41,13 +43,20 @@ const (
 	Day  Minute = 24 * Hour
 )
 
-// MinuteOf returns the minute that holds the Unix second, rounding down also before 1970.
+// The first and the last minute that can be told: years -2113 and 6053. A log may claim any year.
+const (
+	firstMinute = math.MinInt32
+	lastMinute  = math.MaxInt32
+)
+
+// MinuteOf returns the minute that holds the Unix second, rounding down also before 1970; for times beyond all minutes the
+// first or last one.
 func MinuteOf(unixSecond int64) Minute {
 	m := unixSecond / 60
 	if unixSecond%60 < 0 {
 		m--
 	}
-	return Minute(m)
+	return Minute(max(firstMinute, min(m, lastMinute)))
 }
 
 // Time returns the start of the minute.
@@ -55,6 +64,23 @@ func (m Minute) Time() time.Time { return time.Unix(int64(m)*60, 0).UTC() }
 
 // String returns the minute as the vendors write it, "2026-01-07T05:40:00Z".
 func (m Minute) String() string { return m.Time().Format(time.RFC3339) }
+
+// MarshalText writes the form of String.
+func (m Minute) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText reads the form of String, in any zone. It accepts whole minutes only.
+func (m *Minute) UnmarshalText(text []byte) error {
+	t, err := time.Parse(time.RFC3339, string(text))
+	if err != nil {
+		return fmt.Errorf("minute: %w", err)
+	}
+	v := MinuteOf(t.Unix())
+	if !v.Time().Equal(t) {
+		return fmt.Errorf("minute: %s is not a whole minute of the years 0 to 6053", text)
+	}
+	*m = v
+	return nil
+}
 
 // Day returns the number of the UTC day that holds the minute, counted from the Unix epoch.
 func (m Minute) Day() int32 {

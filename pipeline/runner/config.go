@@ -1,9 +1,10 @@
 package runner
 
 import (
-	"context"
 	"errors"
 	"log/slog"
+	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,8 +26,75 @@ type Config struct {
 	CommitBytes int              // of input, 16 MiB if zero
 	Now         func() time.Time // the commit clock, time.Now if nil; nothing but the moment of a commit depends on it
 	Log         *slog.Logger     // slog.Default() if nil
+	Stats       *Stats           // counted into if not nil
 }
 
-// Run works on the partition until the context ends, the input ends (io.EOF from the source: everything is committed, the
-// result is nil), or an error that a person must decide. On a passing error it loads the state again and goes on.
-func Run(ctx context.Context, c Config) error { return errors.New("being written") }
+// Stats is what an observer may read at any time while [Run] works.
+// Shared by several partitions, Position and Committed are of the one that wrote last.
+type Stats struct {
+	Position   atomic.Uint64 // last record whose outputs are stored
+	Committed  atomic.Uint64 // last record that a commit covers; the input's Last less this is the lag
+	Records    atomic.Uint64 // applied, including those that are applied again after a load
+	Repeats    atomic.Uint64 // dropped because their producer had sent them before
+	Bytes      atomic.Uint64 // of input
+	Outputs    atomic.Uint64 // stored
+	Retries    atomic.Uint64 // reads and puts that had to be tried again
+	Loads      atomic.Uint64 // of the state: one at the start, one more after every commit that failed
+	Commits    atomic.Uint64 // that succeeded, claims included
+	CommitTime atomic.Int64  // of all of them, nanoseconds
+}
+
+// Bounds of what one commit and one message can hold.
+const (
+	// MaxDirty is the number of changed keys at which a commit is due, and at which reading waits while another one is in
+	// flight. It leaves room below MaxChanged for what a single record changes.
+	MaxDirty = 500
+
+	// MaxChanged bounds the changed keys of one commit: an atomic batch holds 1000 messages, one of them the checkpoint.
+	MaxChanged = 999
+
+	// MaxBody bounds an output's body and the value of a state key: a message of 1 MiB counts its subject and headers,
+	// for which 16 KiB are plenty.
+	MaxBody = 1<<20 - 16<<10
+)
+
+const (
+	defaultCommitEvery = 5 * time.Second // what a restart has to repeat, at most; every commit costs an atomic batch
+	defaultCommitBytes = 16 << 20        // half a second of the fastest replay, so that catching up does not repeat minutes
+	stopGrace          = 2 * time.Second // a planned stop waits this long for its last commit; the next owner waits for us
+
+	// maxPut bounds the outputs that are held in memory before they are put.
+	maxPut = 8 << 20
+)
+
+func (c Config) withDefaults() (Config, error) {
+	switch {
+	case c.Stage == "" || c.Partition == "" || c.Instance == "":
+		return c, errors.New("runner needs a stage, a partition and an instance")
+	case c.Source == nil || c.Sink == nil || c.Store == nil || c.New == nil:
+		return c, errors.New("runner needs a source, a sink, a store and a processor")
+	}
+	if c.CommitEvery == 0 {
+		c.CommitEvery = defaultCommitEvery
+	}
+	if c.CommitBytes == 0 {
+		c.CommitBytes = defaultCommitBytes
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	c.Log = c.Log.With("stage", c.Stage, "partition", c.Partition)
+	if c.Stats == nil {
+		c.Stats = new(Stats)
+	}
+	return c, nil
+}
+
+// Producer returns the name under which a partition of a stage numbers its outputs. A state that began empty begins new
+// numbers, so its generation is part of the name.
+func Producer(stage, partition string, generation uint64) string {
+	return stage + "." + partition + ".g" + strconv.FormatUint(generation, 10)
+}

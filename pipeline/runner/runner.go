@@ -49,28 +49,31 @@ type Source interface {
 	// Info says what the input holds now.
 	Info(ctx context.Context) (Info, error)
 
-	// Read returns the records after a sequence, at least one, and blocks until there is one. Calls with consecutive
-	// positions are cheap; a jump opens a new consumer. io.EOF ends a bounded input. Any other error is passing: the runner
-	// reads again from its position.
+	// Read returns the records after a sequence, at least one, and blocks until there is one or ctx ends. Calls with
+	// consecutive positions are cheap, also after one whose ctx has ended: the runner interrupts a read when a commit needs
+	// its attention. A jump opens a new consumer. io.EOF ends a bounded input; ErrGap says that the position's records are
+	// gone. Any other error is passing: the runner reads again from its position.
 	Read(ctx context.Context, after uint64) ([]Record, error)
 }
 
 // A Sink stores outputs.
 type Sink interface {
 	// Put stores outputs, per stream in order and without gaps, and waits while a stream is full. It returns how many of
-	// the first ones are known to be stored; after an error the rest is put again. Each carries its producer and number,
-	// by which the reader drops repeats.
+	// the first ones are known to be stored, all of them if there is no error; after an error the rest is put again. Each
+	// carries its producer and number, by which the reader drops repeats. Bodies are the sink's from then on, the slice is not.
 	Put(ctx context.Context, outputs ...Output) (stored int, err error)
 }
 
 // A Store keeps the state of one stage's partitions.
 type Store interface {
-	// Load returns the last committed checkpoint, the zero one if there is none, and the state of the partition.
-	// Later commits from this Store are fenced by the checkpoint that was loaded.
+	// Load returns the last committed checkpoint, the zero one if there is none, and the state of the partition, each key
+	// once, in any order; a value is valid until the next one. Later commits from this Store are fenced by the checkpoint
+	// that was loaded. State that is newer or older than the checkpoint is allowed: its digest tells, and Load is called again.
 	Load(ctx context.Context, partition string) (schemas.Checkpoint, iter.Seq2[string, []byte], error)
 
 	// Commit stores the changed keys and the checkpoint together, or nothing, if nobody has committed since this Store
-	// loaded or committed. ErrConflict: another owner has. After any error the outcome is unknown: load again.
+	// loaded or committed. ErrConflict: somebody has. After any error the outcome is unknown: load again. It may run
+	// beside reads and puts, but never beside another call for the same partition.
 	Commit(ctx context.Context, partition string, c schemas.Checkpoint, changed map[string][]byte) error
 }
 
@@ -81,11 +84,20 @@ type Processor interface {
 	// program at all (a newer schema version): the stage stops and changes nothing.
 	Apply(r Record, emit func(Output)) error
 
-	// Snapshot calls changed for every state key that has changed since the last call. The state is the caller's.
+	// Snapshot calls changed once for every state key that has changed since the last call. The state is the caller's.
+	// All of them go into one atomic batch, which is never split: a processor whose state can have more than [MaxDirty] keys
+	// must be a [Dirtier], and no single record may change more than MaxChanged-MaxDirty of them. A key matches
+	// [-/_=.a-zA-Z0-9]+ and does not begin or end with a dot; a value has at most [MaxBody] bytes. No key is ever deleted.
 	Snapshot(changed func(key string, state []byte)) error
 
 	// Restore gives back a key that Snapshot gave out. Restore(Snapshot()) changes no later output. It does not keep state.
 	Restore(key string, state []byte) error
+}
+
+// A Dirtier is a Processor that counts its changed keys, so that the runner commits before there are too many of them.
+type Dirtier interface {
+	// Dirty returns how many keys the next Snapshot would give. It is called after every record.
+	Dirty() int
 }
 
 // What a caller reacts to.

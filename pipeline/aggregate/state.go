@@ -1,0 +1,200 @@
+package aggregate
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/trailvane/trailvane/pipeline/eventtime"
+	"github.com/trailvane/trailvane/pipeline/pages"
+	"github.com/trailvane/trailvane/pipeline/window"
+	"github.com/trailvane/trailvane/schemas"
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// Stats count what a partition has read, since its first record. They are part of the state, so that a crash neither loses
+// nor doubles a count.
+type Stats struct {
+	Events     uint64 // that went into panes
+	Duplicates uint64 // dropped: the open window had seen the id
+	Late       uint64 // of Events: their minute was closed
+	Stale      uint64 // dropped: more than a day behind
+	Seen       bool   // there was an event, so that First and Last say something
+	First      schemas.Minute
+	Last       schemas.Minute
+}
+
+func (s *Stats) observe(at schemas.Minute) {
+	if !s.Seen {
+		s.Seen, s.First, s.Last = true, at, at
+		return
+	}
+	s.First, s.Last = min(s.First, at), max(s.Last, at)
+}
+
+// Add returns the sum of two partitions' counts.
+func (s Stats) Add(t Stats) Stats {
+	if t.Seen {
+		s.observe(t.First)
+		s.observe(t.Last)
+	}
+	s.Events += t.Events
+	s.Duplicates += t.Duplicates
+	s.Late += t.Late
+	s.Stale += t.Stale
+	return s
+}
+
+// Stats returns the counts.
+func (p *Processor) Stats() Stats { return p.stats }
+
+// headKey is the state key of the settings and the counts; the groups are in pages.
+const headKey = "head"
+
+func groupsTable() *pages.Table { return pages.New("groups", 128) }
+
+// idsPerEntry bounds the ids in one entry of the state: a group with more has further entries.
+const idsPerEntry = 32 << 10
+
+type savedHead struct {
+	Settings []schemas.Settings
+	Stats    Stats
+}
+
+// savedGroup is a group with one of its open minutes, or with a piece of one. A group has as many as it needs, at least
+// one, and they can be read in any order.
+type savedGroup struct {
+	_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by msgpack
+
+	Provider      string
+	Account       string
+	Region        string
+	Lane          int
+	Newest, First schemas.Minute
+	Minute        schemas.Minute
+	IDs           []byte // 8 bytes each, big endian
+}
+
+func (p *Processor) slice(k groupKey) int {
+	return p.table.Slice(xxhash.Sum64String(k.account.String() + "/" + k.region))
+}
+
+// Snapshot gives out what has changed.
+func (p *Processor) Snapshot(changed func(key string, state []byte)) error {
+	if !p.counted && !slices.Contains(p.dirty, true) {
+		return nil
+	}
+	head := savedHead{Stats: p.stats}
+	for _, lane := range slices.Sorted(maps.Keys(p.settings)) {
+		head.Settings = append(head.Settings, p.settings[lane])
+	}
+	b, err := msgpack.Marshal(head)
+	if err != nil {
+		return err
+	}
+	changed(headKey, b)
+
+	members := make([][]*group, p.table.Slices())
+	for _, g := range p.groups {
+		if p.dirty[g.slice] {
+			members[g.slice] = append(members[g.slice], g)
+		}
+	}
+	for s, groups := range members {
+		if len(groups) == 0 {
+			continue
+		}
+		slices.SortFunc(groups, func(a, b *group) int {
+			return cmp.Or(a.account.Compare(b.account), strings.Compare(a.region, b.region))
+		})
+		var entries [][]byte
+		for _, g := range groups {
+			if entries, err = g.appendEntries(entries); err != nil {
+				return err
+			}
+		}
+		p.table.Write(s, slices.Values(entries), changed)
+	}
+	clear(p.dirty)
+	p.counted = false
+	return nil
+}
+
+func (g *group) appendEntries(entries [][]byte) ([][]byte, error) {
+	newest, first, _ := g.mark.State()
+	saved := savedGroup{
+		Provider: string(g.account.Provider), Account: g.account.ID, Region: g.region,
+		Lane: g.lane, Newest: newest, First: first,
+	}
+	var failed error
+	add := func() {
+		b, err := msgpack.Marshal(saved)
+		if err != nil {
+			failed = err
+		}
+		entries = append(entries, b)
+	}
+	if g.open.Len() == 0 {
+		add()
+	}
+	g.open.Minutes(func(at schemas.Minute, ids []window.ID) {
+		for piece := range slices.Chunk(ids, idsPerEntry) {
+			saved.Minute, saved.IDs = at, appendIDs(saved.IDs[:0], piece)
+			add()
+		}
+	})
+	return entries, failed
+}
+
+// Restore gives a key back.
+func (p *Processor) Restore(key string, state []byte) error {
+	if key == headKey {
+		var head savedHead
+		if err := msgpack.Unmarshal(state, &head); err != nil {
+			return fmt.Errorf("state %s: %w", key, err)
+		}
+		p.stats = head.Stats
+		for _, s := range head.Settings {
+			p.settings[s.Lane] = s
+		}
+		return nil
+	}
+	return p.table.Read(key, state, func(_ int, entry []byte) error {
+		var saved savedGroup
+		if err := msgpack.Unmarshal(entry, &saved); err != nil {
+			return err
+		}
+		if len(saved.IDs)%8 != 0 {
+			return fmt.Errorf("%d bytes of ids", len(saved.IDs))
+		}
+		account := schemas.Account{Provider: schemas.Provider(saved.Provider), ID: saved.Account}
+		g := p.group(groupKey{account, saved.Region})
+		g.lane, g.mark = saved.Lane, eventtime.At(saved.Newest, saved.First)
+		for id := range idsOf(saved.IDs) {
+			g.open.Add(saved.Minute, id)
+		}
+		return nil
+	})
+}
+
+func appendIDs(b []byte, ids []window.ID) []byte {
+	for _, id := range ids {
+		b = binary.BigEndian.AppendUint64(b, uint64(id))
+	}
+	return b
+}
+
+func idsOf(b []byte) iter.Seq[window.ID] {
+	return func(yield func(window.ID) bool) {
+		for ; len(b) >= 8; b = b[8:] {
+			if !yield(window.ID(binary.BigEndian.Uint64(b))) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,136 @@
+package normalize
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/trailvane/trailvane/pipeline/pages"
+	"github.com/trailvane/trailvane/schemas"
+	"github.com/vmihailenco/msgpack/v5"
+)
+
+// Stats count what a lane has read, since its first record. They are part of the state, so that a crash neither loses nor
+// doubles a count.
+type Stats struct {
+	Records   uint64            // raw records
+	Events    uint64            // management events passed on
+	WithoutID uint64            // of these, events without an id, whose repeats nobody can see
+	Dropped   map[string]uint64 // by category
+	Dead      map[string]uint64 // by reason
+}
+
+func newStats() Stats {
+	return Stats{Dropped: make(map[string]uint64), Dead: make(map[string]uint64)}
+}
+
+// Stats returns the counts.
+func (p *Processor) Stats() Stats { return p.stats }
+
+func categoryName(c schemas.Category) string {
+	switch c {
+	case schemas.Data:
+		return "data"
+	case schemas.InsightCategory:
+		return "insight"
+	case schemas.NetworkActivity:
+		return "network"
+	default:
+		return "management"
+	}
+}
+
+// statsKey is the state key of the counts; the accounts are in pages.
+const statsKey = "stats"
+
+func accountsTable() *pages.Table { return pages.New("accounts", 128) }
+
+type savedAccount struct {
+	_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by msgpack
+
+	Provider string
+	ID       string
+	Regions  []uint32
+}
+
+func (p *Processor) slice(a schemas.Account) int {
+	return p.table.Slice(xxhash.Sum64String(a.String()))
+}
+
+// Snapshot gives out the slices of accounts that have changed, and the counts.
+func (p *Processor) Snapshot(changed func(key string, state []byte)) error {
+	if len(p.dirty) > 0 {
+		members := make([][]*account, p.table.Slices())
+		for _, a := range p.dirty {
+			members[p.slice(a.id)] = []*account{}
+			a.dirty = false
+		}
+		p.dirty = p.dirty[:0]
+		for _, a := range p.accounts {
+			if s := p.slice(a.id); members[s] != nil {
+				members[s] = append(members[s], a)
+			}
+		}
+		for s, accounts := range members {
+			if accounts == nil {
+				continue
+			}
+			slices.SortFunc(accounts, func(a, b *account) int { return a.id.Compare(b.id) })
+			var entries [][]byte
+			for _, a := range accounts {
+				b, err := msgpack.Marshal(savedAccount{Provider: string(a.id.Provider), ID: a.id.ID, Regions: a.regions})
+				if err != nil {
+					return err
+				}
+				entries = append(entries, b)
+			}
+			p.table.Write(s, slices.Values(entries), changed)
+		}
+	}
+	if p.counted {
+		p.counted = false
+		b, err := json.Marshal(p.stats)
+		if err != nil {
+			return err
+		}
+		changed(statsKey, b)
+	}
+	return nil
+}
+
+// Restore gives a key back.
+func (p *Processor) Restore(key string, state []byte) error {
+	if key == statsKey {
+		s := newStats()
+		if err := json.Unmarshal(state, &s); err != nil {
+			return fmt.Errorf("state %s: %w", key, err)
+		}
+		p.stats = s
+		return nil
+	}
+	return p.table.Read(key, state, func(_ int, entry []byte) error {
+		var s savedAccount
+		if err := msgpack.Unmarshal(entry, &s); err != nil {
+			return err
+		}
+		a := &account{id: schemas.Account{Provider: schemas.Provider(s.Provider), ID: s.ID}, regions: s.Regions}
+		p.accounts[a.id] = a
+		return nil
+	})
+}
+
+// Add returns the sum of two lanes' counts.
+func (s Stats) Add(t Stats) Stats {
+	sum := newStats()
+	sum.Records, sum.Events, sum.WithoutID = s.Records+t.Records, s.Events+t.Events, s.WithoutID+t.WithoutID
+	for _, c := range []Stats{s, t} {
+		for name, n := range c.Dropped {
+			sum.Dropped[name] += n
+		}
+		for name, n := range c.Dead {
+			sum.Dead[name] += n
+		}
+	}
+	return sum
+}

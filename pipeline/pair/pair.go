@@ -1,0 +1,271 @@
+// Package pair is the last processor of the pipeline: it turns findings into insight events, one Start and one End for
+// every stretch of unusual activity.
+//
+// Ids are functions of what was found: the shared id of the type, account, region, key, generation and ordinal, the id
+// of each event of that and its state. So whoever finds the same again publishes the same bytes under the same subject, and
+// the first one stays. A reset finding says that a detector has begun anew: what its older generations had open is ended.
+package pair
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/google/uuid"
+	"github.com/trailvane/trailvane/pipeline/pages"
+	"github.com/trailvane/trailvane/pipeline/runner"
+	"github.com/trailvane/trailvane/schemas"
+)
+
+const (
+	// Stage is the name of the stage.
+	Stage = "pairer"
+
+	// Constants is the version of what decides outputs beside state and record: namespace of the ids.
+	Constants = "1"
+)
+
+// namespace of the insight ids, chosen once at random.
+var namespace = uuid.MustParse("0f7c8c52-7a3e-4b0a-9d3c-52f4d1a6be77")
+
+// A Processor pairs the findings of one partition.
+type Processor struct {
+	partition int
+	open      map[key]*insight
+	table     *pages.Table
+	dirty     []bool // slices of open insights that have changed
+	stats     Stats
+	counted   bool
+}
+
+// key is what can have one open insight.
+type key struct {
+	kind    schemas.InsightType
+	account schemas.Account
+	region  string
+	object  string // the finding's key
+}
+
+// insight is an open one, as its last finding left it.
+type insight struct {
+	slice   int
+	finding schemas.Finding
+}
+
+// Stats count what a partition has published, by type, and the findings that made no sense.
+type Stats struct {
+	Started map[schemas.InsightType]uint64
+	Ended   map[schemas.InsightType]uint64
+	Strange uint64 // a second open, or a close of what was not open
+}
+
+var _ runner.Processor = (*Processor)(nil)
+
+// New returns a processor with empty state.
+func New(partition int) *Processor {
+	table := pages.New("open", 128)
+	return &Processor{
+		partition: partition, open: make(map[key]*insight), table: table, dirty: make([]bool, table.Slices()),
+		stats: newStats(),
+	}
+}
+
+func newStats() Stats {
+	return Stats{Started: make(map[schemas.InsightType]uint64), Ended: make(map[schemas.InsightType]uint64)}
+}
+
+// Add returns the sum of two partitions' counts.
+func (s Stats) Add(t Stats) Stats {
+	sum := newStats()
+	sum.Strange = s.Strange + t.Strange
+	for _, c := range []Stats{s, t} {
+		for kind, n := range c.Started {
+			sum.Started[kind] += n
+		}
+		for kind, n := range c.Ended {
+			sum.Ended[kind] += n
+		}
+	}
+	return sum
+}
+
+// Stats returns the counts.
+func (p *Processor) Stats() Stats { return p.stats }
+
+// Apply works on one finding.
+func (p *Processor) Apply(r runner.Record, emit func(runner.Output)) error {
+	var f schemas.Finding
+	if err := f.Decode(r.Body); err != nil {
+		return fmt.Errorf("finding: %w", err)
+	}
+	if f.Kind == schemas.ResetFinding {
+		p.reset(&f, emit)
+		return nil
+	}
+	k := key{f.Type, f.Account, f.Region, f.Key}
+	known := p.open[k]
+	p.counted = true
+	switch f.Kind {
+	case schemas.OpenFinding:
+		if known != nil {
+			// A detector has one open insight per key. Its law is broken, but no insight may stay without an End.
+			p.stats.Strange++
+			p.end(k, known, schemas.ModelChanged, emit)
+		}
+		known = &insight{slice: p.table.Slice(xxhash.Sum64String(f.Account.String() + "/" + f.Key)), finding: f}
+		p.open[k] = known
+		p.dirty[known.slice] = true
+		p.stats.Started[f.Type]++
+		publish(&f, schemas.StartState, f.Start, emit)
+	case schemas.UpdateFinding, schemas.CloseFinding:
+		if known == nil || known.finding.Ordinal != f.Ordinal || known.finding.Generation != f.Generation {
+			p.stats.Strange++
+			return nil
+		}
+		known.finding = f
+		p.dirty[known.slice] = true
+		if f.Kind == schemas.CloseFinding {
+			p.end(k, known, f.Why.EndReason, emit)
+		}
+	default:
+		return fmt.Errorf("finding of an unknown kind %d", f.Kind)
+	}
+	return nil
+}
+
+// reset ends what older generations of a detector had open.
+func (p *Processor) reset(f *schemas.Finding, emit func(runner.Output)) {
+	var ended []key
+	for k, i := range p.open {
+		if k.kind == f.Type && i.finding.Generation != f.Generation {
+			ended = append(ended, k)
+		}
+	}
+	slices.SortFunc(ended, compareKeys)
+	for _, k := range ended {
+		p.counted = true
+		p.end(k, p.open[k], schemas.ModelChanged, emit)
+	}
+}
+
+// end publishes the End of an open insight and forgets it.
+func (p *Processor) end(k key, i *insight, reason schemas.EndReason, emit func(runner.Output)) {
+	f := &i.finding
+	f.Why.EndReason = reason
+	// A detector that is gone said no end: the activity was seen for as long as its last finding says.
+	f.End = max(f.End, f.Start+schemas.Minute(max(1, f.Statistics.InsightDuration)))
+	delete(p.open, k)
+	p.dirty[i.slice] = true
+	p.stats.Ended[f.Type]++
+	publish(f, schemas.EndState, f.End, emit)
+}
+
+// publish emits one insight event.
+func publish(f *schemas.Finding, state schemas.State, at schemas.Minute, emit func(runner.Output)) {
+	shared := sharedID(f)
+	event := uuid.NewSHA1(shared, []byte(state)).String()
+	i := schemas.Insight{
+		EventVersion:  schemas.InsightVersion,
+		EventCategory: schemas.InsightEventCategory,
+		EventID:       event,
+		SharedEventID: shared.String(),
+		EventTime:     at,
+		Provider:      f.Account.Provider,
+		Region:        f.Region,
+		AccountID:     f.Account.ID,
+		Details: schemas.InsightDetails{
+			State: state, Type: f.Type, Object: f.Object,
+			EventSource: f.Service, EventName: f.Event, ErrorCode: f.ErrorCode,
+			Context:   schemas.InsightContext{Statistics: f.Statistics, Attributions: f.Attributions},
+			Trailvane: schemas.TrailvaneDetails{Why: f.Why},
+		},
+	}
+	emit(runner.Output{Subject: schemas.InsightSubject(f.Region, f.Account, f.Type, event), Body: i.Append(nil), Once: true})
+}
+
+// sharedID hashes what makes an insight itself. Parts are led by their length, so that no key can be taken for another's.
+func sharedID(f *schemas.Finding) uuid.UUID {
+	var b []byte
+	for _, s := range []string{string(f.Type), string(f.Account.Provider), f.Account.ID, f.Region, f.Key} {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	b = binary.AppendUvarint(b, f.Generation)
+	b = binary.AppendUvarint(b, uint64(f.Ordinal))
+	return uuid.NewSHA1(namespace, b)
+}
+
+// statsKey is the state key of the counts; the open insights are in pages.
+const statsKey = "stats"
+
+// Snapshot gives out what has changed.
+func (p *Processor) Snapshot(changed func(key string, state []byte)) error {
+	if !p.counted {
+		return nil
+	}
+	p.counted = false
+	b, err := json.Marshal(p.stats)
+	if err != nil {
+		return err
+	}
+	changed(statsKey, b)
+
+	members := make([][]*insight, p.table.Slices())
+	for _, i := range p.open {
+		if p.dirty[i.slice] {
+			members[i.slice] = append(members[i.slice], i)
+		}
+	}
+	for s, dirty := range p.dirty {
+		if !dirty {
+			continue
+		}
+		slices.SortFunc(members[s], func(a, b *insight) int { return compareKeys(a.key(), b.key()) })
+		var entries [][]byte
+		for _, i := range members[s] {
+			entries = append(entries, i.finding.Append(nil))
+		}
+		p.table.Write(s, slices.Values(entries), changed)
+	}
+	clear(p.dirty)
+	return nil
+}
+
+// Restore gives a key back.
+func (p *Processor) Restore(name string, state []byte) error {
+	if name == statsKey {
+		s := newStats()
+		if err := json.Unmarshal(state, &s); err != nil {
+			return fmt.Errorf("state %s: %w", name, err)
+		}
+		p.stats = s
+		return nil
+	}
+	return p.table.Read(name, state, func(slice int, entry []byte) error {
+		i := &insight{slice: slice}
+		if err := i.finding.Decode(entry); err != nil {
+			return err
+		}
+		p.open[i.key()] = i
+		return nil
+	})
+}
+
+func (i *insight) key() key {
+	return key{i.finding.Type, i.finding.Account, i.finding.Region, i.finding.Key}
+}
+
+func compareKeys(a, b key) int {
+	for _, c := range [...]int{
+		strings.Compare(string(a.kind), string(b.kind)), a.account.Compare(b.account),
+		strings.Compare(a.region, b.region), strings.Compare(a.object, b.object),
+	} {
+		if c != 0 {
+			return c
+		}
+	}
+	return 0
+}

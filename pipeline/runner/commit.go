@@ -1,0 +1,140 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// A flight is a commit in flight.
+type flight struct {
+	flying context.Context // ends when the commit does; reads that wait meanwhile wait under it
+	cancel context.CancelFunc
+	done   chan error
+	seq    uint64
+}
+
+// commitIfDue starts a commit when it is time for one, and takes the result of one that has ended. It is called only when
+// all outputs are stored. With a commit in flight it waits only if too many keys have changed again.
+func (l *loop) commitIfDue(ctx context.Context) error {
+	if l.flight != nil {
+		if l.flight.flying.Err() == nil && l.dirty() < MaxDirty {
+			return nil
+		}
+		if err := l.await(ctx); err != nil {
+			return err
+		}
+	}
+	if l.cp.Seq == l.committed {
+		return nil
+	}
+	if l.bytes >= l.CommitBytes || l.dirty() >= MaxDirty || l.Now().Sub(l.since) >= l.CommitEvery {
+		return l.launch(ctx)
+	}
+	return nil
+}
+
+// dirty returns how many keys the next snapshot would give, zero if the processor does not say.
+func (l *loop) dirty() int {
+	if d, ok := l.processor.(Dirtier); ok {
+		return d.Dirty()
+	}
+	return 0
+}
+
+// launch takes a snapshot and starts its commit. Everything that the commit uses is its own, so the loop goes on.
+func (l *loop) launch(ctx context.Context) error {
+	changed := make(map[string][]byte)
+	err := l.processor.Snapshot(func(key string, state []byte) {
+		changed[key] = state
+		l.state.set(key, state)
+	})
+	if err != nil {
+		return fmt.Errorf("snapshot: %w", err)
+	}
+	if len(changed) > MaxChanged {
+		return fmt.Errorf("snapshot: %d keys have changed, more than the %d that one commit can hold", len(changed), MaxChanged)
+	}
+	for key, state := range changed {
+		if len(state) > MaxBody {
+			return fmt.Errorf("snapshot: key %q has %d bytes, more than a message holds", key, len(state))
+		}
+	}
+	cp := l.cp
+	cp.Seen = slices.Clone(cp.Seen)
+	cp.Keys, cp.Sum = l.state.keys(), l.state.sum
+	l.committed, l.since, l.bytes = cp.Seq, l.Now(), 0
+
+	// A planned stop lets the commit in flight end, so the context's end must not reach it.
+	during, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	flying, ended := context.WithCancel(ctx)
+	f := &flight{flying: flying, cancel: cancel, done: make(chan error, 1), seq: cp.Seq}
+	go func() {
+		begin := time.Now()
+		err := l.Store.Commit(during, l.Partition, cp, changed)
+		if err == nil {
+			l.Stats.Commits.Add(1)
+			l.Stats.CommitTime.Add(int64(time.Since(begin)))
+			l.Stats.Committed.Store(cp.Seq)
+		}
+		f.done <- err
+		ended()
+	}()
+	l.flight = f
+	return nil
+}
+
+// await waits for the commit in flight. Any error of it means that the outcome is unknown: the state must be loaded again.
+// That also tells a conflict with another owner from one with a commit of our own that came late.
+func (l *loop) await(ctx context.Context) error {
+	f := l.flight
+	if f == nil {
+		return nil
+	}
+	l.flight = nil
+	defer f.cancel()
+	var err error
+	select {
+	case err = <-f.done:
+	case <-ctx.Done():
+		grace := time.AfterFunc(stopGrace, f.cancel)
+		defer grace.Stop()
+		err = <-f.done
+	}
+	if err != nil {
+		return passing{fmt.Errorf("commit at %d: %w", f.seq, err)}
+	}
+	return nil
+}
+
+// finish commits what is left at the end of the input.
+func (l *loop) finish(ctx context.Context) error {
+	if err := l.await(ctx); err != nil {
+		return err
+	}
+	if l.cp.Seq == l.committed {
+		return nil
+	}
+	if err := l.launch(ctx); err != nil {
+		return err
+	}
+	return l.await(ctx)
+}
+
+// stop commits what is stored, as far as that is possible in the time that a planned stop has.
+func (l *loop) stop(ctx context.Context) error {
+	if !l.ahead {
+		if err := l.finish(ctx); err != nil {
+			l.Log.Warn("stopped without a last commit", "after", l.cp.Seq, "err", err)
+		}
+	}
+	return ctx.Err()
+}
+
+// land waits for a commit that nobody waits for any more; the loop leaves nothing behind.
+func (l *loop) land(ctx context.Context) {
+	if err := l.await(ctx); err != nil && ctx.Err() == nil {
+		l.Log.Warn("commit failed", "err", err)
+	}
+}

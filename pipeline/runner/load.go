@@ -1,0 +1,140 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/trailvane/trailvane/schemas"
+)
+
+// loadTries bounds how often a state is read that does not match its digest. With the waits between them that is about
+// three seconds: replicas answer a little late, not minutes.
+const loadTries = 8
+
+// load makes the processor as the last commit left it, and claims the partition.
+func (l *loop) load(ctx context.Context) error {
+	l.outputs, l.size, l.ahead = l.outputs[:0], 0, false
+	var wait backoff
+	for try := 1; ; try++ {
+		err := l.restore(ctx)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ErrCorrupt) || try == loadTries {
+			return err
+		}
+		l.Log.Warn("state does not match yet", "err", err)
+		if err := wait.sleep(ctx); err != nil {
+			return err
+		}
+	}
+	l.Stats.Loads.Add(1)
+	return l.claim(ctx)
+}
+
+// restore reads checkpoint and state once.
+func (l *loop) restore(ctx context.Context) error {
+	cp, state, err := l.Store.Load(ctx, l.Partition)
+	if err != nil {
+		return passing{fmt.Errorf("load: %w", err)}
+	}
+	info, err := l.Source.Info(ctx)
+	if err != nil {
+		return passing{fmt.Errorf("look at the input: %w", err)}
+	}
+	if cp.Epoch == 0 && cp.Keys == 0 { // nobody has ever claimed it
+		start := max(info.First, 1) - 1
+		cp = schemas.Checkpoint{Stream: info.ID, Seq: start, Generation: start, Constants: l.Constants}
+	}
+	l.cp = cp
+	if l.taken() {
+		return fmt.Errorf("%w: %s, in epoch %d", ErrConflict, cp.Owner, cp.Epoch)
+	}
+	if err := l.check(info); err != nil {
+		return err
+	}
+	if cp.Constants != l.Constants {
+		return fmt.Errorf("%w: %q, not %q", ErrConstants, cp.Constants, l.Constants)
+	}
+	l.processor = l.New(cp.Generation)
+	l.producer = Producer(l.Stage, l.Partition, cp.Generation)
+	l.state = digest{hashes: make(map[string]uint64)}
+	var bad error
+	twice := false
+	for key, value := range state {
+		twice = twice || l.state.has(key)
+		l.state.set(key, value)
+		if bad == nil {
+			bad = l.processor.Restore(key, value)
+		}
+	}
+	switch {
+	case twice || l.state.keys() != cp.Keys || l.state.sum != cp.Sum:
+		return fmt.Errorf("%w: %d keys with sum %x, not %d with %x",
+			ErrCorrupt, l.state.keys(), l.state.sum, cp.Keys, cp.Sum)
+	case bad != nil:
+		return fmt.Errorf("restore: %w", bad)
+	}
+	return nil
+}
+
+// taken reports whether another instance has claimed the partition since we tried to.
+func (l *loop) taken() bool {
+	if l.claimed == 0 {
+		return false
+	}
+	return l.cp.Epoch > l.claimed || l.cp.Epoch == l.claimed && l.cp.Owner != l.Instance
+}
+
+// check reports what is missing between the position and the input.
+func (l *loop) check(info Info) error {
+	switch {
+	case info.ID != l.cp.Stream:
+		return fmt.Errorf("%w: the stream is %s, but the state was made from %s", ErrGap, info.ID, l.cp.Stream)
+	case info.First > l.cp.Seq+1:
+		return fmt.Errorf("%w: records %d to %d of %s are gone", ErrGap, l.cp.Seq+1, info.First-1, info.ID)
+	case info.Last < l.cp.Seq:
+		return fmt.Errorf("%w: records %d to %d of %s, which were read, are gone", ErrGap, info.Last+1, l.cp.Seq, info.ID)
+	}
+	return nil
+}
+
+// claim makes us the owner before anything is read. A commit of an earlier owner, or one of our own that was given up, can
+// not succeed any more.
+func (l *loop) claim(ctx context.Context) error {
+	l.cp.Owner = l.Instance
+	l.cp.Epoch++
+	l.claimed = l.cp.Epoch
+	if err := l.launch(ctx); err != nil {
+		return err
+	}
+	return l.await(ctx)
+}
+
+// A digest describes a state: its number of keys, and the sum of the hashes of each key and its value, so that it is kept
+// up to date key by key.
+type digest struct {
+	hashes map[string]uint64
+	sum    uint64
+	hash   xxhash.Digest
+}
+
+func (d *digest) keys() uint64 { return uint64(len(d.hashes)) }
+
+func (d *digest) has(key string) bool {
+	_, ok := d.hashes[key]
+	return ok
+}
+
+func (d *digest) set(key string, value []byte) {
+	d.hash.Reset()
+	d.hash.WriteString(key)
+	d.hash.Write([]byte{0}) // keys have no zero byte, so key and value cannot run into each other
+	d.hash.Write(value)
+	h := d.hash.Sum64()
+	d.sum += h - d.hashes[key]
+	d.hashes[key] = h
+}

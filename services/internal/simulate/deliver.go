@@ -1,0 +1,113 @@
+package simulate
+
+import (
+	"bytes"
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/klauspost/compress/gzip"
+)
+
+// A delivery puts records into objects as the vendors do: every five minutes one object for each region that had
+// something, minutes after the call, not quite in order, and now and then twice.
+type delivery struct {
+	format  format
+	rand    *rand.Rand
+	repeats int
+}
+
+const (
+	// slotSeconds is the time between two objects of a region.
+	slotSeconds = 5 * minute
+
+	// mostDelay is the longest a record waits for its slot: slot and wait together are at most the 10 minutes measured
+	// on real trails.
+	mostDelay = 5 * minute
+
+	// repeated is the share of events that come twice: both vendors deliver at least once.
+	repeated = 0.002
+)
+
+// A parcel is a call on its way.
+type parcel struct {
+	call *call
+	slot int64 // Unix seconds, of the object that brings it
+	wait int64 // seconds after the call; the order within a slot
+}
+
+// deliver gives out every object, region by region, in the order of time. Packed is valid until put returns; size is that
+// of its content.
+func (d *delivery) deliver(calls []call, put func(object string, packed []byte, size int) error) error {
+	regions := map[string][]parcel{}
+	for i := range calls {
+		c := &calls[i]
+		p := d.send(c)
+		regions[c.region] = append(regions[c.region], p)
+		if d.rand.Float64() < repeated {
+			d.repeats++
+			regions[c.region] = append(regions[c.region], d.send(c))
+		}
+	}
+	names := make([]string, 0, len(regions))
+	for n := range regions {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+
+	for _, region := range names {
+		parcels := regions[region]
+		slices.SortStableFunc(parcels, func(a, b parcel) int {
+			return cmp.Or(cmp.Compare(a.slot, b.slot), cmp.Compare(a.call.at+a.wait, b.call.at+b.wait))
+		})
+		if err := d.region(region, parcels, put); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send draws when a record arrives. Most are quick: the cube of an even number leaves a third above 1.5 minutes.
+func (d *delivery) send(c *call) parcel {
+	u := d.rand.Float64()
+	wait := int64(10 + u*u*u*(mostDelay-10))
+	return parcel{call: c, wait: wait, slot: (c.at + wait + slotSeconds - 1) / slotSeconds * slotSeconds}
+}
+
+// region packs the parcels of one region, slot by slot.
+func (d *delivery) region(region string, parcels []parcel, put func(string, []byte, int) error) error {
+	open, sep, end := d.format.container()
+	var body []byte
+	var packed bytes.Buffer
+	z, err := gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	if err != nil {
+		return err
+	}
+	for len(parcels) > 0 {
+		slot, n := parcels[0].slot, 0
+		body = append(body[:0], open...)
+		for ; n < len(parcels) && parcels[n].slot == slot; n++ {
+			if n > 0 {
+				body = append(body, sep...)
+			}
+			body = d.format.record(body, parcels[n].call)
+		}
+		body = append(body, end...)
+		parcels = parcels[n:]
+
+		packed.Reset()
+		z.Reset(&packed)
+		if _, err := z.Write(body); err != nil {
+			return err
+		}
+		if err := z.Close(); err != nil {
+			return err
+		}
+		object := d.format.object(region, time.Unix(slot, 0).UTC(), n, packed.Bytes(), d.rand)
+		if err := put(object, packed.Bytes(), len(body)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

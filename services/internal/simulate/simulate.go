@@ -1,0 +1,155 @@
+// Package simulate writes the audit logs of an invented company, in the formats and folder layouts of the vendors, so
+// that the product can be shown and tested without anybody's real logs.
+//
+// [Write] makes some days of a small company with one account on each cloud: people in office hours, deployments, timers,
+// an autoscaler, a nightly backup, refused calls, repeats and late deliveries; and in each account one mass deletion with
+// a stolen key, which [Truth] names. [WriteBulk] makes many records fast, for benchmarks.
+//
+// The same options give the same bytes. Every routine draws from a random stream of its own, so adding one does not move
+// the others. Names and numbers are invented; addresses are those reserved for documentation. Nothing here is shared with
+// a detector: the simulator must not know what is looked for.
+package simulate
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/trailvane/trailvane/schemas"
+)
+
+// DefaultStart is a Monday, so that the day of learning is a working day.
+var DefaultStart = time.Date(2026, time.March, 2, 0, 0, 0, 0, time.UTC)
+
+// Options say what to write. The zero value is the company of the demo.
+type Options struct {
+	Seed     uint64
+	Start    time.Time // first day, cut to midnight UTC; DefaultStart if zero
+	Days     int       // 10 if zero: a day of learning, a week of habits, two days with attacks; at least 3
+	Accounts int       // on each cloud, 1 if zero, at most 99
+}
+
+// Truth is what was written.
+type Truth struct {
+	From, To time.Time // first event, last event
+	Events   int       // distinct events
+	Repeats  int       // events that were delivered twice
+	Files    int
+	Bytes    int64 // of all records, uncompressed
+	Attacks  []Attack
+}
+
+// An Attack is a planted mass deletion.
+type Attack struct {
+	Account   schemas.Account
+	Region    string
+	Type      schemas.InsightType // that must see it
+	Service   string
+	Event     string
+	Principal string // the user whose key was stolen
+	AccessKey string
+	Address   string
+	First     time.Time // first call of Event
+	Last      time.Time // last call of Event
+	Calls     int       // of Event, refused ones included
+}
+
+// Write writes the company's logs below dir, one folder for each bucket. It makes dir if it is not there, and touches
+// nothing that is in it but files of the same names.
+func Write(dir string, o Options) (Truth, error) {
+	if o.Start.IsZero() {
+		o.Start = DefaultStart
+	}
+	o.Start = o.Start.UTC().Truncate(24 * time.Hour)
+	o.Days = cmp.Or(o.Days, 10)
+	o.Accounts = cmp.Or(o.Accounts, 1)
+	if o.Days < 3 || o.Accounts < 1 || o.Accounts > 99 {
+		return Truth{}, fmt.Errorf("simulate %d days of %d accounts: need at least 3 days and 1 to 99 accounts", o.Days, o.Accounts)
+	}
+	var truth Truth
+	for i := range o.Accounts {
+		for _, a := range []account{awsAccount(i), alibabaAccount(i)} {
+			if err := a.write(dir, o, &truth); err != nil {
+				return Truth{}, err
+			}
+		}
+	}
+	slices.SortFunc(truth.Attacks, func(a, b Attack) int { return a.First.Compare(b.First) })
+	return truth, nil
+}
+
+// An account is one account of the company and everybody who works in it.
+type account struct {
+	schemas.Account
+	bucket   string // folder below the target, named like a bucket
+	global   string // region that records the calls of global services
+	routines []routine
+	attack   attack
+	format   format
+}
+
+// A format writes an account's calls as the vendor does.
+type format interface {
+	// record appends the audit record of a call.
+	record(dst []byte, c *call) []byte
+
+	// container returns what stands before, between and behind the records of one object.
+	container() (open, between, end string)
+
+	// object returns the path of an object below the bucket. The packed object is there for names that say its size.
+	object(region string, slot time.Time, records int, packed []byte, r *rand.Rand) string
+}
+
+// write makes all calls of the account, then delivers them.
+func (a *account) write(dir string, o Options, truth *Truth) error {
+	var calls []call
+	for i := range a.routines {
+		calls = a.routines[i].run(calls, a, o)
+	}
+	calls, planted := a.attack.run(calls, a, o)
+	truth.Attacks = append(truth.Attacks, planted)
+
+	slices.SortStableFunc(calls, func(x, y call) int { return cmp.Compare(x.at, y.at) })
+	first, last := time.Unix(calls[0].at, 0).UTC(), time.Unix(calls[len(calls)-1].at, 0).UTC()
+	if truth.From.IsZero() || first.Before(truth.From) {
+		truth.From = first
+	}
+	if last.After(truth.To) {
+		truth.To = last
+	}
+	truth.Events += len(calls)
+
+	d := delivery{format: a.format, rand: stream(o.Seed, a.String(), "delivery")}
+	err := d.deliver(calls, func(object string, packed []byte, size int) error {
+		truth.Files++
+		truth.Bytes += int64(size)
+		return writeFile(filepath.Join(dir, a.bucket, filepath.FromSlash(object)), packed)
+	})
+	truth.Repeats += d.repeats
+	if err != nil {
+		return fmt.Errorf("simulate account %s: %w", a.Account, err)
+	}
+	return nil
+}
+
+func writeFile(name string, body []byte) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(name, body, 0o644)
+}
+
+// stream returns the random numbers of one entity: a function of the seed and its names only.
+func stream(seed uint64, names ...string) *rand.Rand {
+	h := fnv.New64a()
+	for _, n := range names {
+		h.Write([]byte(n))
+		h.Write([]byte{0})
+	}
+	return rand.New(rand.NewPCG(seed, h.Sum64()))
+}
