@@ -4,17 +4,35 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"runtime/pprof"
 
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/analyze"
 )
 
 type analyzeCommand struct {
-	Paths []string `arg:""`
+	Paths      []string `arg:""`
+	Store      string
+	Partitions int `default:"2"`
+
+	CPUProfile string `hidden:""`
+	MemProfile string `hidden:""`
 }
 
 func (a *analyzeCommand) Run(ctx context.Context, c console) error {
-	r, err := analyze.Run(ctx, analyze.Options{Paths: a.Paths, Stdin: c.in, Partitions: 2, Settings: schemas.DefaultSettings()})
+	if a.CPUProfile != "" {
+		f, err := os.Create(a.CPUProfile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	r, err := analyze.Run(ctx, analyze.Options{Paths: a.Paths, Stdin: c.in, Store: a.Store, Partitions: a.Partitions, Settings: schemas.DefaultSettings()})
 	if err != nil {
 		return err
 	}
@@ -29,9 +47,5 @@ func (a *analyzeCommand) Run(ctx context.Context, c console) error {
 type demoCommand struct{}
 
 func (demoCommand) Run() error { return nil }
-
-type simulateCommand struct{}
-
-func (simulateCommand) Run() error { return nil }
 
 func safe(s string) string { return s }
