@@ -157,8 +157,7 @@ func types() []schemas.InsightType {
 
 // pipeline is all stages, in the order of the flow.
 type pipeline struct {
-	plan        *ingest.Plan
-	ingest      *ingestservice.Partition
+	ingest      *ingestservice.Lane
 	normalizers []*normalizer.Partition
 	aggregators []*aggregator.Partition
 	detectors   []*detector.Partition
@@ -172,14 +171,12 @@ func open(ctx context.Context, d *service.Deployment, o Options) (_ *pipeline, e
 			p.close()
 		}
 	}()
-	in, err := ingestservice.Open(ctx, d, ingestservice.Config{
+	if p.ingest, err = ingestservice.Open(ctx, d, ingestservice.Config{
 		Paths: o.Paths, Stdin: o.Stdin, Format: o.Format, Remember: o.Store != "", Dir: o.Store,
 		Settings: o.Settings, End: &schemas.End{Close: o.Store == ""}, Progress: o.Progress,
-	})
-	if err != nil {
+	}); err != nil {
 		return nil, err
 	}
-	p.ingest, p.plan = in.Partition, in.Plan
 	for lane := range d.Identity.Lanes {
 		n, err := normalizer.Open(ctx, d, lane)
 		if err != nil {
@@ -269,7 +266,7 @@ func (p *pipeline) run(ctx context.Context) error {
 // result collects what the stages have left.
 func (p *pipeline) result(ctx context.Context, js natsjetstream.JetStream) (*Result, error) {
 	r := &Result{
-		Found: p.plan.Found(), Objects: p.plan.Objects(), Ingest: p.ingest.Processor().Stats(),
+		Found: p.ingest.Plan.Found(), Objects: p.ingest.Plan.Objects(), Ingest: p.ingest.Processor().Stats(),
 		Normalize: normalize.Stats{}, Pair: pair.Stats{},
 	}
 	for _, n := range p.normalizers {
