@@ -320,8 +320,7 @@ func (l *lookout) see(season *season, m schemas.Minute, y uint64) score {
 	s := season.factor(slotOf(m))
 	l.enter(float64(l.a / l.b * s))
 	if l.hot && m-l.hotMin > coolTime {
-		l.hot = false
-		l.forget(fast)
+		l.forget(fast) // and again after the next pause: if it were once only, fewer calls could score higher
 	}
 	l.add(float64(y))
 	// Nothing is learned: the minute counts as an idle one.
