@@ -352,7 +352,9 @@ func (t *task) over(s *series, m schemas.Minute) bool {
 func (t *task) foldMinute(s *series) {
 	n, y := pendingMinute(s.pending)
 	minute := schemas.Minute(s.pending[0].minute)
-	rows := s.pending[:n]
+	t.rows = append(t.rows[:0], s.pending[:n]...)
+	s.pending = s.pending[:copy(s.pending, s.pending[n:])]
+	rows := t.rows
 	slices.SortFunc(rows, t.account.names.compare)
 	t.slices.touch(s)
 
@@ -397,7 +399,6 @@ func (t *task) foldMinute(s *series) {
 		}
 		s.usual.add(minute.Day(), rows)
 	}
-	s.pending = s.pending[:copy(s.pending, s.pending[n:])]
 }
 
 // confirm judges a closed minute of an insight, which now is the score, by the model as it was before. Whether the minute is
