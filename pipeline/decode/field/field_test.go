@@ -62,6 +62,31 @@ func TestEach(t *testing.T) {
 	}
 }
 
+func TestUnquote(t *testing.T) {
+	for _, c := range []struct{ json, want string }{
+		{`""`, ""},
+		{`"plain"`, "plain"},
+		{`"\"\\\/\b\f\n\r\t"`, "\"\\/\b\f\n\r\t"},
+		{`"\u00e9\u4E2D"`, "é中"},
+		{`"\ud83d\ude00"`, "😀"},
+		{`"\ud83d"`, "\uFFFD"},
+		{`"\ud83dx"`, "\uFFFDx"},
+		{`"\ude00\ud83d"`, "\uFFFD\uFFFD"},
+		{`"\ud83d\u0041"`, "\uFFFDA"}, // the second half is a character of its own
+		{`"\ud83d\n"`, "\uFFFD\n"},
+		{`"\ud83d\ud83d\ude00"`, "\uFFFD😀"},
+	} {
+		if got, ok := (Value{text, c.json}).Unquote(); !ok || got != c.want {
+			t.Errorf("%s: got %q, %v, want %q", c.json, got, ok, c.want)
+		}
+	}
+	for _, bad := range []string{`"\q"`, `"\u12"`, `"\u123g"`, `"\ud83d\u12"`, `"\"`, `"a\x41"`} {
+		if got, ok := (Value{text, bad}).Unquote(); ok {
+			t.Errorf("%s: got %q, want none", bad, got)
+		}
+	}
+}
+
 func TestClean(t *testing.T) {
 	const limit = 8
 	for _, c := range []struct{ in, want string }{

@@ -118,6 +118,8 @@ func TestEventTime(t *testing.T) {
 		{"CloudTrail", `{"awsRegion":"x","eventTime":"2026-03-02T09:14:27Z"}`, 1772442867},
 		{"ActionTrail, wrapped", `{"event":{"acsRegion":"x","eventTime":"2026-03-02T09:14:27Z"}}`, 1772442867},
 		{"@timestamp", `{"awsRegion":"x","@timestamp":"2026-03-02T09:14:27.5Z"}`, 1772442867},
+		{"a call beside an object called event", `{"awsRegion":"x","eventName":"y","@timestamp":"2026-03-02T09:14:27Z","event":{"a":1}}`, 1772442867},
+		{"the wrapping has a time of its own", `{"@timestamp":"2027-01-01T00:00:00Z","event":{"awsRegion":"x","eventTime":"2026-03-02T09:14:27Z"}}`, 1772442867},
 		{"none", `{"awsRegion":"x"}`, 0},
 		{"no time", `{"awsRegion":"x","eventTime":"soon"}`, 0},
 		{"unknown format", `{"eventTime":"2026-03-02T09:14:27Z"}`, 0},
