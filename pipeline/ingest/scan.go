@@ -35,7 +35,7 @@ const (
 // scan goes on from pos with the object whose state is in s. It may be called again after long and deep.
 func (s *Splitter) scan() outcome {
 	for {
-		limit, whole := s.end, s.start+MaxRecord
+		limit, whole := s.end, s.start+s.max
 		if s.start >= 0 {
 			limit = min(limit, whole)
 		}

@@ -65,6 +65,7 @@ func (i Item) End() int64 { return i.Offset + i.Size }
 // like this one, or at the next object with the same first key, so that a broken record costs no other.
 type Splitter struct {
 	r    io.Reader
+	max  int // MaxRecord
 	buf  []byte
 	base int64 // offset of buf[0]
 	pos  int   // next byte to look at
@@ -95,12 +96,16 @@ type Splitter struct {
 
 // NewSplitter returns a Splitter of the uncompressed bytes of r.
 func NewSplitter(r io.Reader) *Splitter {
-	return &Splitter{r: r, buf: make([]byte, bufferSize)}
+	return newSplitter(r, MaxRecord, bufferSize)
+}
+
+func newSplitter(r io.Reader, maxRecord, size int) *Splitter {
+	return &Splitter{r: r, max: maxRecord, buf: make([]byte, size)}
 }
 
 // Reset makes the splitter read another object, with the same buffer.
 func (s *Splitter) Reset(r io.Reader) {
-	*s = Splitter{r: r, buf: s.buf, nest: s.nest[:0], head: s.head[:0], opening: s.opening[:0], lines: s.lines[:0]}
+	*s = Splitter{r: r, max: s.max, buf: s.buf, nest: s.nest[:0], head: s.head[:0], opening: s.opening[:0], lines: s.lines[:0]}
 }
 
 // Offset returns how many bytes have been looked at.
@@ -309,27 +314,30 @@ func (s *Splitter) broken() Item {
 // mayScanAgain keeps what is scanned twice in proportion: each object of a hostile file may break only at its end.
 func (s *Splitter) mayScanAgain() bool { return s.again <= 32<<20+4*s.Offset() }
 
-// garbage returns the part at pos that holds no record: up to the end of the line, the next object, or the end of the array.
+// garbage returns the part at pos that holds no record: up to the end of the line, the next object, or, in an array, the
+// next element. What looks like an object in a string that stands by itself is none.
 func (s *Splitter) garbage() Item {
 	s.begin()
 	s.start, s.heading = -1, true
-	for s.pos++; ; s.pos++ {
-		if s.pos == s.end && !s.more(s.pos) {
-			return s.item(s.pos, Malformed)
+	inString := s.buf[s.pos] == '"'
+	for s.pos++; s.pos < s.end || s.more(s.pos); s.pos++ {
+		c := s.buf[s.pos]
+		if c == '\n' || (c == ']' || c == ',') && !inString && len(s.nest) > 0 {
+			break
 		}
-		switch s.buf[s.pos] {
-		case '\n':
-			return s.item(s.pos, Malformed)
-		case ']':
-			if len(s.nest) > 0 {
-				return s.item(s.pos, Malformed)
+		if inString {
+			if c == '"' {
+				inString = false
+			} else if c == '\\' && (s.pos+1 < s.end || s.more(s.pos)) && s.buf[s.pos+1] != '\n' {
+				s.pos++
 			}
-		case '{':
-			if (s.pos+1 < s.end || s.more(s.pos)) && s.buf[s.pos+1] == '"' {
-				return s.item(s.pos, Malformed)
-			}
+			continue
+		}
+		if c == '{' && (s.pos+1 < s.end || s.more(s.pos)) && s.buf[s.pos+1] == '"' {
+			break
 		}
 	}
+	return s.item(s.pos, Malformed)
 }
 
 // learn finds out, before its bytes are given up, by what the record behind this object will be recognised.

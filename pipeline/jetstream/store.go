@@ -157,21 +157,40 @@ func (s *Store) Commit(
 		Header:  nats.Header{jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(fence, 10)}},
 		Data:    c.Append(nil),
 	})
-	ack, err := jetstreamext.PublishMsgBatch(ctx, s.js, messages, jetstreamext.BatchFlowControl{
-		AckFirst:   true, // so that a server with too many open batches says so
-		AckEvery:   max(1, commitWindow/(size/len(messages)+1)),
-		AckTimeout: apiTimeout,
-	})
+	sequence, err := s.publish(ctx, messages, size)
 	var api *jetstream.APIError
 	switch {
 	case err == nil:
-		s.setFence(partition, ack.Sequence, true) // that of the last message, the checkpoint
+		s.setFence(partition, sequence, true)
 		return nil
 	case errors.As(err, &api) && (api.ErrorCode == codeWrongLastSequence || api.ErrorCode == codeWrongLastConstant):
 		s.setFence(partition, fence, true) // so that it stays fenced
 		return fmt.Errorf("commit %s of %s: %w", partition, s.bucket, runner.ErrConflict)
 	}
 	return fmt.Errorf("commit %s of %s: %w", partition, s.bucket, err)
+}
+
+// publish stores messages together and returns the sequence of the last one.
+func (s *Store) publish(ctx context.Context, messages []*nats.Msg, size int) (uint64, error) {
+	if len(messages) == 1 {
+		// Alone it is atomic by itself, and costs a fortieth: the server stages a batch in files of its own.
+		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+		defer cancel()
+		ack, err := s.js.PublishMsg(ctx, messages[0], jetstream.WithRetryAttempts(0))
+		if err != nil {
+			return 0, err
+		}
+		return ack.Sequence, nil
+	}
+	ack, err := jetstreamext.PublishMsgBatch(ctx, s.js, messages, jetstreamext.BatchFlowControl{
+		AckFirst:   true, // so that a server with too many open batches says so
+		AckEvery:   max(1, commitWindow/(size/len(messages)+1)),
+		AckTimeout: apiTimeout,
+	})
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
 }
 
 func (s *Store) setFence(partition string, sequence uint64, loaded bool) {

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
@@ -84,9 +84,6 @@ func (s *Store) Load(ctx context.Context, name string) (schemas.Checkpoint, iter
 	}, nil
 }
 
-// A key is what the broker allows.
-var validKey = regexp.MustCompile(`^[-/_=a-zA-Z0-9]+(\.[-/_=a-zA-Z0-9]+)*$`)
-
 // Commit stores changed keys and checkpoint together, as the contract says.
 func (s *Store) Commit(
 	ctx context.Context, name string, c schemas.Checkpoint, changed map[string][]byte,
@@ -99,7 +96,7 @@ func (s *Store) Commit(
 	}
 	for key, value := range changed {
 		switch {
-		case !validKey.MatchString(key):
+		case len(key) == 0 || len(key) > runner.MaxKey || strings.IndexByte(key, 0) >= 0:
 			return fmt.Errorf("invalid key %q", key)
 		case len(value) > runner.MaxBody:
 			return fmt.Errorf("key %q has %d bytes", key, len(value))

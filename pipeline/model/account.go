@@ -139,14 +139,14 @@ func (a *account) prior() prior {
 	return p
 }
 
-// roll moves the account to the day, if the watermark of one of its regions has passed midnight.
-func (a *account) roll(day int32) {
+// roll moves the account to the day, and reports true, if the watermark of one of its regions has passed midnight. Days
+// before its first event do not count.
+func (a *account) roll(day int32) bool {
 	if !a.rolled {
-		a.rolled, a.day = true, day
-		return
+		a.rolled, a.day = true, a.born.Day()
 	}
 	if day <= a.day {
-		return
+		return false
 	}
 	k := int(day - a.day)
 	a.tested.roll(k)
@@ -157,6 +157,7 @@ func (a *account) roll(day int32) {
 	a.first.roll()
 	a.day = day
 	a.epoch++
+	return true
 }
 
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

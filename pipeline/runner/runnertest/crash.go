@@ -222,6 +222,9 @@ type coverage struct {
 
 func newCoverage(stages []Stage) *coverage { return &coverage{stages: stages, hits: make(map[hit]int)} }
 
+// errSeldom: nothing was wrong, but too little was tried.
+var errSeldom = errors.New("a fault happened too seldom")
+
 // missing names what happened too seldom.
 func (c *coverage) missing() error {
 	var seldom []string
@@ -235,8 +238,8 @@ func (c *coverage) missing() error {
 		}
 	}
 	if len(seldom) > 0 {
-		return fmt.Errorf("happened less than %d times, more runs or input are needed:\n  %s",
-			leastHits, strings.Join(seldom, "\n  "))
+		return fmt.Errorf("%w: less than %d times, so more runs or input are needed:\n  %s",
+			errSeldom, leastHits, strings.Join(seldom, "\n  "))
 	}
 	return nil
 }

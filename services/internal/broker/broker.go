@@ -90,7 +90,7 @@ func Start(ctx context.Context, c Config) (_ *Broker, err error) {
 	b := &Broker{server: s, lock: lock}
 	s.Start() // it returns when it is up
 	for wait := startPatience; !s.ReadyForConnections(100 * time.Millisecond); wait -= 100 * time.Millisecond {
-		if ctx.Err() != nil || wait <= 0 || !s.Running() {
+		if ctx.Err() != nil || wait <= 0 || messages.reason() != "" {
 			b.stop()
 			return nil, errors.Join(fmt.Errorf("start broker in %s: not ready%s", c.Dir, messages.reason()), ctx.Err())
 		}
