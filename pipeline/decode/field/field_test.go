@@ -52,7 +52,8 @@ func TestEach(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{
-		``, ` `, `[]`, `1`, `"a"`, `null`, `x{}`, `{`, `{"`, `{"a`, `{"a"`, `{"a":`, `{"a":}`, `{"a":1`, `{"a":1,`, `{"a":1,}`, `{,}`,
+		``, ` `, `[]`, `1`, `"a"`, `null`, `x{}`, `{`, `{"`, `{"a`, `{"a"`, `{"a":`, `{"a":}`, `{"a":1`, `{"a":1,`,
+		`{"a":1,}`, `{,}`,
 		`{"a" 1}`, `{"a":1 "b":2}`, `{a:1}`, `{'a':1}`, `{"a":tru}`, `{"a":x}`, `{"a":"}`, `{"a":"\"}`, `{"a":[}`, `{"a":{}`,
 		`{"a":1}}`, `{"a":1}x`, `{}{}`, `{"\q":1}`, `{"\u12":1}`, `{"a":nul}`, `{"a":1;"b":2}`, "{\"a\":1\x00}", `{"a":--}x`,
 	} {
@@ -133,7 +134,9 @@ func FuzzClean(f *testing.F) {
 
 // What encoding/json reads as an object, Each reads to the same fields and texts; what Each refuses, encoding/json refuses.
 func FuzzEach(f *testing.F) {
-	for _, s := range []string{`{"a":1}`, `{"a":"\ud83d\ude00\ud800","b":[1,{"c":"\\\""}],"a":null}`, ` {"":{}} `, `{"a":"` + "\xff" + `"}`} {
+	for _, s := range []string{
+		`{"a":1}`, `{"a":"\ud83d\ude00\ud800","b":[1,{"c":"\\\""}],"a":null}`, ` {"":{}} `, `{"a":"` + "\xff" + `"}`,
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
