@@ -206,7 +206,7 @@ func Explain(s Stretch, width int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s  %s in account %s, %s\n", when(s.first().EventTime.Time()),
 		short(e.Details.Type), Safe(e.AccountID, mostCell), Safe(e.Region, mostCell))
-	b.WriteString(fold(Safe(why.Text, 1000), width, "  "))
+	b.WriteString(Fold(Safe(why.Text, 1000), width, "  "))
 	st := &e.Details.Context.Statistics
 	line := func(name, text string) {
 		fmt.Fprintf(&b, "  %-11s %s\n", name, Safe(text, width-14))
