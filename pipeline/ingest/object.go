@@ -79,6 +79,7 @@ type objectReader struct {
 	chunk schemas.Chunk
 	arena []byte // bodies of the chunk's records
 	dead  int
+	over  bool // the dead letter about the rest was put
 }
 
 // open starts an object. An error is passing.
@@ -86,6 +87,7 @@ func (r *objectReader) open(ctx context.Context, e *Entry) error {
 	r.entry = e
 	r.report = report{Object: e.Name, Skip: e.Skip}
 	r.subject, r.held, r.size, r.dead = "", r.held[:0], 0, 0
+	r.over = false
 	r.chunk = schemas.Chunk{Object: e.Name, Account: e.Account, Records: r.chunk.Records[:0]}
 	r.arena = r.arena[:0]
 	r.path = e.Format
@@ -239,6 +241,7 @@ func (r *objectReader) flush() {
 
 // letter puts a dead letter.
 func (r *objectReader) letter(offset uint64, item Item, problem string) {
+	r.over = r.over || offset == finalOffset
 	if r.report.Dead == nil {
 		r.report.Dead = make(map[Reason]int64)
 	}
@@ -267,8 +270,8 @@ var problems = map[Reason]string{
 
 // final puts the dead letter about the rest of the object. There is at most one.
 func (r *objectReader) final(why Reason, problem string) {
-	if r.report.Dead[Truncated] > 0 {
-		return // said already
+	if r.over {
+		return
 	}
 	at := Item{Size: -1, Reason: why}
 	if r.split != nil && r.stored.r != nil {
