@@ -1,0 +1,220 @@
+package jetstream
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
+
+	"github.com/trailvane/trailvane/pipeline/runner"
+	"github.com/trailvane/trailvane/schemas"
+)
+
+var _ runner.Store = (*Store)(nil)
+
+const (
+	// commitWindow is what a commit sends before it waits for the server: far below the 128 MiB after which it drops.
+	commitWindow = 16 << 20
+
+	checkpointKey = "checkpoint"
+)
+
+// A Store keeps the state of one stage in the KV bucket STATE_<stage>: keys "<partition>.<key>" and, as the fence,
+// "<partition>.checkpoint".
+//
+// It is safe for concurrent use by the runners of several partitions, one runner each.
+type Store struct {
+	js     jetstream.JetStream
+	bucket string
+	stream jetstream.Stream
+
+	mu     sync.Mutex
+	fences map[string]uint64 // partition → sequence of the checkpoint it may replace
+}
+
+// StateBucket names the bucket of a stage.
+func StateBucket(stage string) string { return "STATE_" + stage }
+
+// OpenStore opens the bucket of a stage, which [Deploy] made.
+func OpenStore(ctx context.Context, js jetstream.JetStream, stage string) (*Store, error) {
+	bucket := StateBucket(stage)
+	stream, err := js.Stream(ctx, bucketStream(bucket))
+	if err != nil {
+		return nil, fmt.Errorf("open bucket %s: %w", bucket, err)
+	}
+	c := stream.CachedInfo().Config
+	if !c.AllowAtomicPublish || c.MaxMsgsPerSubject != 1 {
+		// The client library's CreateOrUpdateKeyValue takes the flag away without a word.
+		return nil, fmt.Errorf("bucket %s takes no atomic batches or keeps a history: deploy again", bucket)
+	}
+	return &Store{js: js, bucket: bucket, stream: stream, fences: map[string]uint64{}}, nil
+}
+
+func bucketStream(bucket string) string { return "KV_" + bucket }
+
+func (s *Store) subject(partition, key string) string {
+	return "$KV." + s.bucket + "." + partition + "." + key
+}
+
+// Load returns the last checkpoint of a partition, the zero one if there is none, and its state, in no order. The state was
+// read completely before Load returns; a slice belongs to the caller. If another owner commits during Load, checkpoint
+// and state may not fit, which the checkpoint's digest shows.
+func (s *Store) Load(ctx context.Context, partition string) (schemas.Checkpoint, iter.Seq2[string, []byte], error) {
+	s.setFence(partition, 0, false)
+	var c schemas.Checkpoint
+	var sequence uint64
+	m, err := s.stream.GetLastMsgForSubject(ctx, s.subject(partition, checkpointKey))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+	case err != nil:
+		return c, nil, fmt.Errorf("load %s of %s: %w", partition, s.bucket, err)
+	default:
+		sequence = m.Sequence
+		if err := c.Decode(m.Data); err != nil {
+			return c, nil, fmt.Errorf("checkpoint %s of %s: %w", partition, s.bucket, err)
+		}
+	}
+	entries, err := s.readState(ctx, partition)
+	if err != nil {
+		return c, nil, fmt.Errorf("load %s of %s: %w", partition, s.bucket, err)
+	}
+	s.setFence(partition, sequence, true)
+	return c, func(yield func(string, []byte) bool) {
+		for i := range entries {
+			e := entries[i]
+			entries[i] = entry{} // the caller decodes it into something else; both at once would be twice the memory
+			if e.value != nil && !yield(e.key, e.value) {
+				return
+			}
+		}
+	}, nil
+}
+
+type entry struct {
+	key   string
+	value []byte // nil once it was given out
+}
+
+func (s *Store) readState(ctx context.Context, partition string) ([]entry, error) {
+	var entries []entry
+	prefix := s.subject(partition, "")
+	err := readAll(ctx, s.js, bucketStream(s.bucket), prefix+">", func(m *nats.Msg) error {
+		name := m.Subject[len(prefix):]
+		if name == checkpointKey || m.Header.Get("KV-Operation") != "" { // a marker of a key that was deleted by hand
+			return nil
+		}
+		value := m.Data
+		if value == nil {
+			value = []byte{}
+		}
+		entries = append(entries, entry{name, value})
+		return nil
+	})
+	return entries, err
+}
+
+// Commit stores the changed keys and the checkpoint in one atomic batch, or nothing, if nobody has committed since this
+// Store loaded or committed the partition: otherwise runner.ErrConflict. After any error the outcome is unknown, and the
+// partition must be loaded before the next commit.
+//
+// It takes at most runner.MaxChanged keys, and values of up to runner.MaxBody bytes.
+func (s *Store) Commit(
+	ctx context.Context, partition string, c schemas.Checkpoint, changed map[string][]byte,
+) error {
+	s.mu.Lock()
+	fence, loaded := s.fences[partition]
+	delete(s.fences, partition) // until this one is known to have succeeded
+	s.mu.Unlock()
+	if !loaded {
+		return fmt.Errorf("commit %s of %s: not loaded", partition, s.bucket)
+	}
+	if len(changed) > runner.MaxChanged {
+		return fmt.Errorf("commit %s of %s: %d keys, at most %d fit", partition, s.bucket, len(changed), runner.MaxChanged)
+	}
+	messages := make([]*nats.Msg, 0, len(changed)+1)
+	size := 0
+	for key, value := range changed {
+		if !validKey(key) || len(value) > runner.MaxBody {
+			return fmt.Errorf("commit %s of %s: key %q, %d bytes: invalid", partition, s.bucket, key, len(value))
+		}
+		messages = append(messages, &nats.Msg{
+			Subject: s.subject(partition, key), Header: nats.Header{}, Data: value,
+		})
+		size += len(value)
+	}
+	// In a fixed order, so that two runs write the same stream.
+	slices.SortFunc(messages, func(a, b *nats.Msg) int { return strings.Compare(a.Subject, b.Subject) })
+	messages = append(messages, &nats.Msg{
+		Subject: s.subject(partition, checkpointKey),
+		Header:  nats.Header{jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(fence, 10)}},
+		Data:    c.Append(nil),
+	})
+	sequence, err := s.publish(ctx, messages, size)
+	var api *jetstream.APIError
+	switch {
+	case err == nil:
+		s.setFence(partition, sequence, true)
+		return nil
+	case errors.As(err, &api) && (api.ErrorCode == codeWrongLastSequence || api.ErrorCode == codeWrongLastConstant):
+		s.setFence(partition, fence, true) // so that it stays fenced
+		return fmt.Errorf("commit %s of %s: %w", partition, s.bucket, runner.ErrConflict)
+	}
+	return fmt.Errorf("commit %s of %s: %w", partition, s.bucket, err)
+}
+
+// publish stores messages together and returns the sequence of the last one.
+func (s *Store) publish(ctx context.Context, messages []*nats.Msg, size int) (uint64, error) {
+	if len(messages) == 1 {
+		// Alone it is atomic by itself, and costs a fortieth: the server stages a batch in files of its own.
+		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+		defer cancel()
+		ack, err := s.js.PublishMsg(ctx, messages[0], jetstream.WithRetryAttempts(0))
+		if err != nil {
+			return 0, err
+		}
+		return ack.Sequence, nil
+	}
+	ack, err := jetstreamext.PublishMsgBatch(ctx, s.js, messages, jetstreamext.BatchFlowControl{
+		AckFirst:   true, // so that a server with too many open batches says so
+		AckEvery:   max(1, commitWindow/(size/len(messages)+1)),
+		AckTimeout: apiTimeout,
+	})
+	if err != nil {
+		return 0, err
+	}
+	return ack.Sequence, nil
+}
+
+func (s *Store) setFence(partition string, sequence uint64, loaded bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if loaded {
+		s.fences[partition] = sequence
+	} else {
+		delete(s.fences, partition)
+	}
+}
+
+// validKey reports whether a bucket takes a key, and it is not the fence.
+func validKey(key string) bool {
+	if key == "" || key == checkpointKey || key[0] == '.' || key[len(key)-1] == '.' {
+		return false
+	}
+	for i := range len(key) {
+		switch c := key[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '/', c == '_', c == '=':
+		case c == '.' && key[i-1] != '.':
+		default:
+			return false
+		}
+	}
+	return true
+}
