@@ -82,8 +82,8 @@ type objectReader struct {
 	over  bool // the dead letter about the rest was put
 }
 
-// open starts an object. An error is passing.
-func (r *objectReader) open(ctx context.Context, e *Entry) error {
+// open starts an object, of which the content may be gone. An error is passing.
+func (r *objectReader) open(ctx context.Context, e *Entry, gone bool) error {
 	r.entry = e
 	r.report = report{Object: e.Name, Skip: e.Skip}
 	r.subject, r.held, r.size, r.dead = "", r.held[:0], 0, 0
@@ -98,6 +98,10 @@ func (r *objectReader) open(ctx context.Context, e *Entry) error {
 	}
 	r.stored = storedReader{left: e.Size, progress: r.progress}
 	if e.Skip != "" {
+		return nil
+	}
+	if gone {
+		r.final(Changed, "the object was replaced before it was read")
 		return nil
 	}
 	if e.Problem != "" {
@@ -283,6 +287,11 @@ func (r *objectReader) final(why Reason, problem string) {
 // end finds out what the end of the bytes means.
 func (r *objectReader) end() {
 	failed := r.split.Err()
+	nothing := len(r.held) == 0 && r.report.Records == 0 && r.dead == 0 && r.entry.From == 0
+	if nothing && failed == nil && !r.split.Unclosed() && !r.stored.short() {
+		r.report.Skip = Empty
+		return
+	}
 	if r.subject == "" {
 		dead := 0
 		for _, item := range r.held {
@@ -292,9 +301,6 @@ func (r *objectReader) end() {
 		}
 		broken := len(r.held) > 0 && dead == len(r.held) && opensJSON(r.held[0])
 		switch {
-		case len(r.held) == 0 && failed == nil && !r.split.Unclosed() && !r.stored.short():
-			r.report.Skip = Empty
-			return
 		case r.path != "" && len(r.held) > 0:
 			r.decided(r.path)
 		case broken:
