@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// fuzz holds a message to its promises on any bytes: Decode never panics and fails only with its two errors, and what
-// it accepts has one form, which comes back byte for byte.
+// fuzz holds a message to its promises on any bytes: Decode never panics and fails only with its two errors,
+// and what it accepts has one form, which comes back byte for byte.
 func fuzz(f *testing.F, name string, m message) {
 	for _, kind := range []string{"valid", "invalid"} {
 		f.Add(readWire(f, filepath.Join("testdata", "wire", name+"."+kind+".golden")))

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Subjects and streams. Everything that comes from a log and becomes part of a subject or key goes through [Token].
+// Subjects and streams. Everything that comes from a log and becomes part of a subject or key goes through
+// [Token].
 //
 //	raw.<lane>.<format>                         RAW_<lane>
 //	raw.<lane>.tick|end|settings
@@ -20,8 +21,12 @@ import (
 //	insights.<region>.<account>.<type>.<id>     INSIGHTS
 //	dead.<stage>                                DEAD
 //
-// A region named like a control record ("tick") becomes a hash, so that no log can forge one. [ParseSubject] takes all of
-// them apart.
+// A region named like a control record ("tick") becomes a hash, so that no log can forge one. [ParseSubject]
+// takes all of them apart.
+
+// GlobalRegion stands for the missing region of an event: old records of global services (RAM, IAM) name none. They are
+// events all the same, and no path may decide where they happened.
+const GlobalRegion = "global"
 
 // OtherRegion stands for the regions of an account beyond the first [MaxRegions].
 const OtherRegion = "other"
@@ -29,11 +34,12 @@ const OtherRegion = "other"
 // allRegions is the token of findings that concern every region. No log can claim it.
 const allRegions = "all"
 
-// MaxRegions bounds the regions of one account: more than any cloud has, few enough that hostile names cost nothing.
+// MaxRegions bounds the regions of one account: more than any cloud has, few enough that hostile names cost
+// nothing.
 const MaxRegions = 64
 
-// Token returns s if it is safe in a subject and a key, [A-Za-z0-9_-]{1,64}, and not a reserved word; otherwise "x" and
-// 128 bits of its SHA-256 in hexadecimal. It is stable for ever.
+// Token returns s if it is safe in a subject and a key, [A-Za-z0-9_-]{1,64}, and not a reserved word;
+// otherwise "x" and 128 bits of its SHA-256 in hexadecimal. It is stable for ever.
 func Token(s string) string {
 	if safeToken(s) && !reserved(s) {
 		return s
@@ -112,8 +118,8 @@ func InsightSubject(region string, a Account, t InsightType, eventID string) str
 // DeadSubject returns the subject of the dead letters of a stage.
 func DeadSubject(stage string) string { return "dead." + stage }
 
-// InsightsFilter returns the subject filter of the insight events of a region, an account and a type; what is empty is not
-// restricted.
+// InsightsFilter returns the subject filter of the insight events of a region, an account and a type; what is
+// empty is not restricted.
 func InsightsFilter(region string, a Account, t InsightType) string {
 	any := func(token string, restricted bool) string {
 		if restricted {
@@ -125,8 +131,8 @@ func InsightsFilter(region string, a Account, t InsightType) string {
 		any(string(t), t != "") + ".*"
 }
 
-// LastToken returns the last token of a subject: the format or kind of a raw message, the kind of a windows message, the
-// region or kind of an events message.
+// LastToken returns the last token of a subject: the format or kind of a raw message, the kind of a windows
+// message, the region or kind of an events message.
 func LastToken(subject string) string {
 	return subject[strings.LastIndexByte(subject, '.')+1:]
 }

@@ -20,8 +20,8 @@ const (
 	DeadFlow     Flow = "dead"
 )
 
-// A Subject is a subject taken apart. What does not occur in its flow is empty. Region, Account and ID are tokens: they may be
-// hashes of names that are no safe tokens, and then only the body tells the name.
+// A Subject is a subject taken apart. What does not occur in its flow is empty. Region, Account and ID are
+// tokens: they may be hashes of names that are no safe tokens, and then only the body tells the name.
 type Subject struct {
 	Flow    Flow
 	Number  int         // lane of raw, partition of events, windows and findings

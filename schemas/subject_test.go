@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -31,11 +32,13 @@ var hostile = []string{
 	"$JS.API.STREAM.DELETE.RAW_0",
 }
 
+var safe = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
 func TestTokenOfHostileNames(t *testing.T) {
 	seen := map[string]string{}
 	for _, name := range append(hostile, "eu-central-1", "cn-hangzhou", "us_gov", "Tick", strings.Repeat("a", 64)) {
 		token := Token(name)
-		if !safeToken(token) {
+		if !safe.MatchString(token) {
 			t.Errorf("Token(%.80q) = %q is not safe", name, token)
 		}
 		if other, ok := seen[token]; ok {
@@ -48,6 +51,7 @@ func TestTokenOfHostileNames(t *testing.T) {
 func TestTokenIsStableForEver(t *testing.T) {
 	for name, want := range map[string]string{
 		"eu-central-1": "eu-central-1",
+		"xab":          "xab",
 		"":             "xe3b0c44298fc1c149afbf4c8996fb924",
 		"tick":         "x55a4bc5be68ea5c30cbe4d07e3bf9511",
 		"a.b":          "x2e7336dc8eba87ef472df568c35482ab",

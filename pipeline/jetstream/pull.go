@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -18,7 +19,6 @@ const (
 	pullHeartbeat = time.Second            // of an idle request; two missed ones mean that the consumer is gone
 	pullExpires   = 30 * time.Second       // of an idle request; it costs one message to renew it
 	consumerIdle  = 5 * time.Minute        // after which the server forgets a consumer that nobody pulls from
-	openPatience  = 5 * time.Second        // how long Read tries to open a consumer before it returns the error
 	apiTimeout    = 5 * time.Second        // of one request to the server
 	retryFirst    = 20 * time.Millisecond  // first wait before something is tried again; it doubles …
 	retryMax      = 500 * time.Millisecond // … up to this
@@ -44,6 +44,9 @@ type pull struct {
 	messages chan *nats.Msg
 	status   chan nats.Status
 	request  []byte
+	inbox    string // of the answers; each request has a subject below it
+	reply    string // of the open request
+	requests uint64
 
 	at        uint64 // stream sequence of the last record, or where the consumer starts
 	delivered uint64 // the same in the consumer's own count
@@ -87,13 +90,15 @@ func openPull(
 		next:     apiPrefix(js) + "CONSUMER.MSG.NEXT." + stream + "." + name,
 		remove:   apiPrefix(js) + "CONSUMER.DELETE." + stream + "." + name,
 		request:  request,
+		inbox:    nc.NewInbox(),
 		at:       after,
 		pending:  pending,
-		// The messages of one request, and the heartbeats of an idle one that nobody reads.
-		messages: make(chan *nats.Msg, c.Messages+int(pullExpires/pullHeartbeat)+16),
+		// The messages of a request, and the heartbeats of an idle one that nobody reads. Twice, because of the
+		// next request, should we count bytes otherwise than the server.
+		messages: make(chan *nats.Msg, 2*(c.Messages+int(pullExpires/pullHeartbeat))),
 		status:   nc.StatusChanged(nats.RECONNECTING, nats.CLOSED),
 	}
-	p.sub, err = nc.ChanSubscribe(nc.NewInbox(), p.messages)
+	p.sub, err = nc.ChanSubscribe(p.inbox+".*", p.messages)
 	if err != nil {
 		nc.RemoveStatusListener(p.status)
 		return nil, err
@@ -120,10 +125,9 @@ func apiPrefix(js jetstream.JetStream) string {
 func (p *pull) receive(ctx context.Context, block bool, drain <-chan struct{}) (*nats.Msg, error) {
 	for {
 		if p.left <= 0 || p.leftBytes <= 0 {
-			if err := p.nc.PublishRequest(p.next, p.sub.Subject, p.request); err != nil {
+			if err := p.ask(); err != nil {
 				return nil, err
 			}
-			p.left, p.leftBytes = p.config.Messages, p.config.Bytes
 		}
 		var m *nats.Msg
 		select {
@@ -146,6 +150,14 @@ func (p *pull) receive(ctx context.Context, block bool, drain <-chan struct{}) (
 			return nil, err
 		}
 	}
+}
+
+// ask opens the next request. Its number is in the subject of whatever the server says about it.
+func (p *pull) ask() error {
+	p.requests++
+	p.reply = p.inbox + "." + strconv.FormatUint(p.requests, 10)
+	p.left, p.leftBytes = p.config.Messages, p.config.Bytes
+	return p.nc.PublishRequest(p.next, p.reply, p.request)
 }
 
 func (p *pull) wait(ctx context.Context, drain <-chan struct{}) (*nats.Msg, error) {
@@ -176,17 +188,20 @@ func (p *pull) deliver(seq, delivered uint64) error {
 
 // answer reads what the server says about the open request. Idle: the server had nothing to deliver for a while.
 func (p *pull) answer(m *nats.Msg) (idle bool, err error) {
-	switch code := m.Header.Get("Status"); {
+	code, text := m.Header.Get("Status"), m.Header.Get("Description")
+	end := code == "408" || // expired
+		code == "409" && (text == "Message Size Exceeds MaxBytes" || text == "Batch Completed")
+	switch {
 	case code == "100": // heartbeat
 		return true, nil
-	case code == "408", // expired
-		code == "409" && m.Header.Get("Description") == "Message Size Exceeds MaxBytes",
-		code == "409" && m.Header.Get("Description") == "Batch Completed":
+	case end && m.Subject == p.reply:
 		p.left, p.leftBytes = 0, 0
 		return code == "408", nil
-	default: // consumer deleted, leader changed, no responders, …
-		return false, fmt.Errorf("%w: %s %s", errLost, code, m.Header.Get("Description"))
+	case end: // of a request whose end we had counted
+		return false, nil
 	}
+	// Consumer deleted, leader changed, no responders, …
+	return false, fmt.Errorf("%w: %s %s", errLost, code, text)
 }
 
 // close forgets the consumer, here and, if the server hears it, there. Nobody waits: an unheard one ends by itself.

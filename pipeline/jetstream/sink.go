@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -61,6 +62,9 @@ func (s *Sink) Put(ctx context.Context, outputs ...runner.Output) (stored int, e
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for stored < len(outputs) {
+		if err := ctx.Err(); err != nil {
+			return stored, err
+		}
 		if outputs[stored].Once {
 			if err := s.putOnce(ctx, &outputs[stored]); err != nil {
 				return stored, err
@@ -228,4 +232,16 @@ func (s *Sink) insert(ctx context.Context, stream string, o *runner.Output) erro
 		s.conflicts.Add(1)
 	}
 	return nil
+}
+
+// sleep waits, or returns the context's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }

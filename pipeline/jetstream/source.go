@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -48,13 +50,14 @@ type Source struct {
 
 	drainOnce sync.Once
 	draining  chan struct{}
-	last      uint64 // with lastKnown: where a draining Source ends
-	lastKnown bool
+	end       atomic.Uint64 // last record of a bounded input; math.MaxUint64 if not known
 }
 
 // NewSource returns a source on a stream. Nothing is sent to the server before the first call.
 func NewSource(js jetstream.JetStream, stream string, c SourceConfig) *Source {
-	return &Source{js: js, stream: stream, config: c.withDefaults(), draining: make(chan struct{})}
+	s := &Source{js: js, stream: stream, config: c.withDefaults(), draining: make(chan struct{})}
+	s.end.Store(math.MaxUint64)
+	return s
 }
 
 // Info says what the stream holds now.
@@ -81,10 +84,15 @@ func streamInfo(ctx context.Context, js jetstream.JetStream, name string) (runne
 	return i, nil
 }
 
-// Drain bounds the input: once everything that is stored at the next Read or later was delivered, Read returns io.EOF.
-// It may be called more than once.
+// Drain bounds the input: what the stream holds now is read, then Read returns io.EOF. If the server cannot say now what
+// that is, the next Read asks again. It may be called while another goroutine reads, and more than once.
 func (s *Source) Drain() {
-	s.drainOnce.Do(func() { close(s.draining) })
+	s.drainOnce.Do(func() {
+		if info, err := s.Info(context.Background()); err == nil {
+			s.end.Store(info.Last)
+		}
+		close(s.draining)
+	})
 }
 
 // Read returns the records after a sequence that are there, at least one and at most as many as the configuration says;
@@ -94,67 +102,66 @@ func (s *Source) Read(ctx context.Context, after uint64) ([]runner.Record, error
 	if s.pull != nil && s.pull.at != after {
 		s.closePull()
 	}
-	deadline := time.Now().Add(openPatience)
-	for wait := retryFirst; ; wait = min(2*wait, retryMax) {
-		records, err := s.read(ctx, after)
-		if err == nil || errors.Is(err, io.EOF) {
-			return records, err
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err() // the consumer stays: a caller may look elsewhere from time to time
-		}
+	records, err := s.read(ctx, after)
+	if errors.Is(err, errLost) {
 		s.closePull()
-		if errors.Is(err, runner.ErrGap) || time.Now().After(deadline) {
-			return nil, fmt.Errorf("read %s after %d: %w", s.stream, after, err)
-		}
-		if errors.Is(err, errLost) {
-			deadline = time.Now().Add(openPatience) // it was open: patience begins now
-		}
-		if err := sleep(ctx, wait); err != nil {
-			return nil, err
-		}
+		records, err = s.read(ctx, after) // with a new consumer; a second loss is for the caller to space out
 	}
+	switch {
+	case err == nil, err == io.EOF:
+		return records, err
+	case ctx.Err() != nil:
+		return nil, ctx.Err() // the consumer stays: a caller may look elsewhere from time to time
+	}
+	s.closePull()
+	return nil, fmt.Errorf("read %s after %d: %w", s.stream, after, err)
 }
 
 func (s *Source) read(ctx context.Context, after uint64) ([]runner.Record, error) {
 	for {
-		var drain <-chan struct{} // nil once we know where to end
-		if !s.lastKnown {
-			drain = s.draining
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
+		var wake <-chan struct{} = s.draining
 		select {
-		case <-drain:
-			info, err := s.Info(ctx)
-			if err != nil {
+		case <-s.draining:
+			if err := s.findEnd(ctx); err != nil {
 				return nil, err
 			}
-			s.last, s.lastKnown = info.Last, true
-			drain = nil
-			if after < info.Last && info.First > info.Last {
-				return nil, fmt.Errorf("%w: it held records up to %d and holds none", runner.ErrGap, info.Last)
+			if after >= s.end.Load() {
+				return nil, io.EOF
 			}
+			wake = nil
 		default:
-		}
-		if s.lastKnown && after >= s.last {
-			s.closePull()
-			return nil, io.EOF
 		}
 		if s.pull == nil {
 			if err := s.open(ctx, after); err != nil {
 				return nil, err
 			}
 		}
-		if err := s.fill(ctx, drain); err != nil || len(s.records) > 0 {
+		if err := s.fill(ctx, wake); err != nil || len(s.records) > 0 {
 			return s.records, err
 		}
 	}
 }
 
+// findEnd makes sure that a draining Source knows where it ends.
+func (s *Source) findEnd(ctx context.Context) error {
+	if s.end.Load() != math.MaxUint64 {
+		return nil
+	}
+	info, err := s.Info(ctx)
+	if err == nil {
+		s.end.Store(info.Last)
+	}
+	return err
+}
+
 // fill takes the records that are there, after waiting for the first one. It may find none: the caller looks again.
-func (s *Source) fill(ctx context.Context, drain <-chan struct{}) error {
+func (s *Source) fill(ctx context.Context, wake <-chan struct{}) error {
 	s.records = s.records[:0]
 	for size := 0; len(s.records) < s.config.Messages && size < s.config.Bytes; {
-		m, err := s.pull.receive(ctx, len(s.records) == 0, drain)
+		m, err := s.pull.receive(ctx, len(s.records) == 0, wake)
 		if err != nil || m == nil {
 			return s.keep(err)
 		}
@@ -167,11 +174,14 @@ func (s *Source) fill(ctx context.Context, drain <-chan struct{}) error {
 		}
 		size += len(r.Body)
 		s.records = append(s.records, r)
+		if wake == nil && r.Seq >= s.end.Load() {
+			return nil
+		}
 	}
 	return nil
 }
 
-// keep holds an error back if there are records before it: it comes again at the next Read, or was passing.
+// keep holds an error back if there are records before it: the next Read begins with a new consumer behind them.
 func (s *Source) keep(err error) error {
 	if err != nil && len(s.records) > 0 {
 		s.closePull()
@@ -197,6 +207,9 @@ func (s *Source) open(ctx context.Context, after uint64) error {
 	if info.Last < after {
 		return fmt.Errorf("%w: the stream ends at %d", runner.ErrGap, info.Last)
 	}
+	if s.end.Load() != math.MaxUint64 && after < info.Last && info.First > info.Last {
+		return fmt.Errorf("%w: it held records up to %d and holds none", runner.ErrGap, info.Last)
+	}
 	s.pull, err = openPull(ctx, s.js, s.stream, "", after, s.config)
 	return err
 }
@@ -210,15 +223,3 @@ func (s *Source) closePull() {
 
 // Close ends the consumer. A Read afterwards opens another one.
 func (s *Source) Close() { s.closePull() }
-
-// sleep waits, or returns the context's error.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

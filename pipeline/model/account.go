@@ -1,14 +1,16 @@
 package model
 
 import (
+	"maps"
+	"slices"
+
 	"github.com/trailvane/trailvane/schemas"
 )
 
 // An account is the unit of learning: nothing of it depends on another one.
 type account struct {
 	id      schemas.Account
-	slice   uint16
-	dirty   bool
+	slice   uint16 // of the state
 	seen    bool
 	born    schemas.Minute // of its first event anywhere
 	newest  schemas.Minute
@@ -73,7 +75,7 @@ type dueMinute struct {
 }
 
 func newAccount(id schemas.Account) *account {
-	a := &account{id: id, slice: accountSlice(id), regions: make(map[string]*region), names: newNames(), epoch: 1}
+	a := &account{id: id, regions: make(map[string]*region), names: newNames(), epoch: 1}
 	a.tested = yearly{n: shippedTested / meanLife, days: 1, month: shippedTested}
 	a.firsts = yearly{days: 1}
 	for w := range windows {
@@ -137,14 +139,14 @@ func (a *account) prior() prior {
 	return p
 }
 
-// roll moves the account to the day, if the watermark of one of its regions has passed midnight.
-func (a *account) roll(day int32) {
+// roll moves the account to the day, and reports true, if the watermark of one of its regions has passed midnight. Days
+// before its first event do not count.
+func (a *account) roll(day int32) bool {
 	if !a.rolled {
-		a.rolled, a.day = true, day
-		return
+		a.rolled, a.day = true, a.born.Day()
 	}
 	if day <= a.day {
-		return
+		return false
 	}
 	k := int(day - a.day)
 	a.tested.roll(k)
@@ -155,4 +157,7 @@ func (a *account) roll(day int32) {
 	a.first.roll()
 	a.day = day
 	a.epoch++
+	return true
 }
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

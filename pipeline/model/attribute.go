@@ -21,7 +21,7 @@ const (
 	attributed = 3   // dimensions that the vendors list as attributions
 	topValues  = 8   // values counted per dimension; five of them are reported
 	maxValue   = 256 // bytes of a value that are kept: user agents are longer, but not different beyond that
-	maxTuples  = 64  // distinct tuples of a key and minute that are told apart; real bursts have a handful
+	maxTuples  = 32  // distinct tuples of a key and minute that are told apart; real bursts have a handful
 	maxSamples = 5   // event ids kept of an insight
 	maxSample  = 64  // bytes of an event id: those of both vendors have 36
 )

@@ -16,9 +16,9 @@ type Config struct {
 	// ID tells the keys of one pane apart: rows have equal ids if, and only if, their keys are equal.
 	ID func(r *schemas.Row) uint64
 
-	// Key names the key of a row for ever: it is part of the insight ids and of the state. It is called once per pane and
-	// key. What it returns is cut to MaxKey bytes.
-	Key func(p *schemas.Pane, r *schemas.Row) string
+	// AppendKey appends the key of a row, which it has for ever: it is part of the insight ids and of the state. It is called
+	// once per pane and key. What it appends is cut to MaxKey bytes.
+	AppendKey func(b []byte, p *schemas.Pane, r *schemas.Row) []byte
 
 	Budget  float64 // false insights per account and month, before the setting multiplies it
 	MaxKeys int     // of an account; later ones are counted together under OverflowKey
@@ -47,13 +47,14 @@ type Machine struct {
 	// Scratch of one pane, kept for its memory.
 	ids     map[uint64]int32
 	keys    []paneKey
+	name    []byte
 	strings []uint32
 	rows    []row
 	out     []schemas.Finding
 }
 
 type paneKey struct {
-	name   string
+	name   string // of a series that is not there yet
 	series *series
 	added  bool // it has new rows
 }
@@ -82,13 +83,8 @@ type task struct {
 // the closed ones, emit. Findings are sorted by start minute, key and ordinal; they are whole but for what a detector knows
 // better: Object, Service, Event, Why.Detector and Why.Text. A finding is valid until emit returns.
 func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schemas.Finding)) {
-	a := m.accounts[p.Account]
-	if a == nil {
-		a = newAccount(p.Account)
-		m.accounts[p.Account] = a
-		m.slices.addAccount(a)
-	}
-	a.dirty = true
+	a := m.account(p.Account)
+	m.slices.accounts[a.slice].dirty = true
 	a.learn = s.Learn
 	t := task{Machine: m, p: p, account: a, region: a.region(p.Region), prior: a.prior()}
 	t.alpha = newLine(m.config.Budget*s.Budget, shareRise, a.tested.month)
@@ -111,10 +107,9 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 	}
 	if a.seen {
 		if day := t.region.watermark.Day(); t.region.watermark != minMinute {
-			if a.rolled && day > a.day {
+			if a.roll(day) {
 				m.evict(a)
 			}
-			a.roll(day)
 		}
 	}
 
@@ -148,16 +143,14 @@ func (t *task) add() {
 		if _, ok := t.ids[id]; ok {
 			continue
 		}
-		name := t.config.Key(p, r)
-		if len(name) > MaxKey {
-			name = name[:MaxKey]
-		}
-		s := t.region.series[name]
-		if s == nil {
+		t.name = t.config.AppendKey(t.name[:0], p, r)
+		k := paneKey{series: t.region.series[string(t.name[:min(len(t.name), MaxKey)])]}
+		if k.series == nil {
+			k.name = string(t.name[:min(len(t.name), MaxKey)])
 			unknown++
 		}
 		t.ids[id] = int32(len(t.keys))
-		t.keys = append(t.keys, paneKey{name: name, series: s})
+		t.keys = append(t.keys, k)
 	}
 	if unknown > 0 {
 		t.admit(unknown)
@@ -208,10 +201,21 @@ func (t *task) admit(unknown int) {
 	}
 }
 
+func (m *Machine) account(id schemas.Account) *account {
+	a := m.accounts[id]
+	if a == nil {
+		id = schemas.Account{Provider: schemas.Provider(strings.Clone(string(id.Provider))), ID: strings.Clone(id.ID)}
+		a = newAccount(id)
+		m.accounts[id] = a
+		m.slices.addAccount(a)
+	}
+	return a
+}
+
 func (m *Machine) series(r *region, name string) *series {
 	s := r.series[name]
 	if s == nil {
-		s = &series{key: strings.Clone(name), in: r}
+		s = &series{key: name, in: r}
 		r.series[s.key] = s
 		r.account.keys++
 		m.slices.add(s)

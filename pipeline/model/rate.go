@@ -15,6 +15,10 @@ const (
 	priorSpread = 5 // sv and sn of a new key: its first minutes may vary by a factor of e
 	spreadMass  = 500
 
+	// A suspect minute teaches the spread once in a block, and less: a burst is one observation. Where each of its minutes
+	// was one, a sparse key found its own attack normal after three minutes, and the insight ended.
+	suspectSpread = 0.3
+
 	coolZ    = 1.5             // below this z' of the fast window a minute is normal again
 	coolTime = 10              // minutes without a hot one end an episode
 	young    = schemas.Day     // a key younger than this learns a suspect minute whole
@@ -225,28 +229,34 @@ func (r *rate) fold(m schemas.Minute, y uint64, p *prior) score {
 		r.hotMin = m
 	}
 
-	learned := calls
+	learned, shape, weight := calls, calls, 1.0
 	if sc.rarest < lnSuspect {
-		r.suspect, r.hot = true, true
-		r.hotMin = m
 		if m-r.born > young {
-			cap := mu + max(3, float64(6*math.Sqrt(mu)))
-			learned = float64(0.3*calls) + float64(0.7*min(calls, cap))
+			shape = min(calls, mu+max(3, float64(6*math.Sqrt(mu))))
+			learned = float64(0.3*calls) + float64(0.7*shape)
 		}
+		weight = suspectSpread
+		if r.suspect {
+			weight = 0
+		}
+		if !r.hot {
+			r.hot, r.hotMin = true, m
+		}
+		r.suspect = true
 	}
 	r.a = float64(r.a*gap.d[1]) + learned
 	r.b = float64(r.b*gap.d[1]) + s
 	r.calls += y
 	if r.season != nil {
-		r.season.add(slot, learned, lambda)
+		r.season.add(slot, shape, lambda) // a burst is not the shape of a day
 	} else if r.calls >= seasonCalls {
 		r.season = new(season)
 	}
 	for w := range windows {
 		v0 := 1 / (r.m[w] + small)
 		z := ratioLn(r.s[w], r.m[w])
-		r.sv[w] += max(min(float64(z*z), float64(9*(v0+r.sv[w]/r.sn[w])))-v0, 0)
-		r.sn[w]++
+		r.sv[w] += float64(weight * max(min(float64(z*z), float64(9*(v0+r.sv[w]/r.sn[w])))-v0, 0))
+		r.sn[w] += weight
 		if r.sn[w] > spreadMass {
 			r.sv[w] /= 2
 			r.sn[w] /= 2

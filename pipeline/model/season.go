@@ -11,6 +11,7 @@ type season struct {
 const (
 	seasonCalls  = 200 // calls of a key before it has a season
 	seasonPseudo = 24  // pseudo-calls per slot: keep sparse keys flat
+	maxSeason    = 24  // a day whose calls all fall into one hour
 )
 
 // slotDecay is 2^(-1/28): a slot, touched once a day, forgets half in four weeks.
@@ -29,7 +30,7 @@ func (s *season) factor(slot int) float64 {
 	if s == nil {
 		return 1
 	}
-	return (float64(s.a[slot]) + seasonPseudo) / (float64(s.b[slot]) + seasonPseudo)
+	return min((float64(s.a[slot])+seasonPseudo)/(float64(s.b[slot])+seasonPseudo), maxSeason)
 }
 
 // enter forgets a little, when time enters a slot.

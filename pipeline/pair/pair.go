@@ -77,6 +77,21 @@ func newStats() Stats {
 	return Stats{Started: make(map[schemas.InsightType]uint64), Ended: make(map[schemas.InsightType]uint64)}
 }
 
+// Add returns the sum of two partitions' counts.
+func (s Stats) Add(t Stats) Stats {
+	sum := newStats()
+	sum.Strange = s.Strange + t.Strange
+	for _, c := range []Stats{s, t} {
+		for kind, n := range c.Started {
+			sum.Started[kind] += n
+		}
+		for kind, n := range c.Ended {
+			sum.Ended[kind] += n
+		}
+	}
+	return sum
+}
+
 // Stats returns the counts.
 func (p *Processor) Stats() Stats { return p.stats }
 

@@ -45,6 +45,8 @@ func Run(t *testing.T, d decode.Decoder) {
 		})
 	}
 	t.Run("no state", func(t *testing.T) { testNoState(t, d, samples) })
+	t.Run("hostile values", func(t *testing.T) { testHostile(t, d) })
+	t.Run("not records", func(t *testing.T) { testNotRecords(t, d) })
 	t.Run("allocations", func(t *testing.T) { testAllocations(t, d) })
 }
 

@@ -18,7 +18,7 @@ type Detector struct {
 
 // New returns a detector without state.
 func New() *Detector {
-	return &Detector{model.NewMachine(model.Config{Counts: counts, ID: id, Key: key, Budget: Budget})}
+	return &Detector{model.NewMachine(model.Config{Counts: counts, ID: id, AppendKey: appendKey, Budget: Budget})}
 }
 
 // Type implements detect.Detector.
@@ -40,9 +40,16 @@ func counts(r *schemas.Row) bool { return r.Write }
 
 func id(r *schemas.Row) uint64 { return uint64(r.Service)<<32 | uint64(r.Name) }
 
-// key is the service and the event. A slash in a service's name, which no cloud has, must not make two keys one.
-func key(p *schemas.Pane, r *schemas.Row) string {
-	return strings.ReplaceAll(p.Strings[r.Service], "/", "|") + "/" + p.Strings[r.Name]
+// appendKey appends service and event. A slash in a service's name, which no cloud has, must not make two keys one.
+func appendKey(b []byte, p *schemas.Pane, r *schemas.Row) []byte {
+	for _, c := range []byte(p.Strings[r.Service]) {
+		if c == '/' {
+			c = '|'
+		}
+		b = append(b, c)
+	}
+	b = append(b, '/')
+	return append(b, p.Strings[r.Name]...)
 }
 
 func split(key string) (service, event string) {

@@ -173,9 +173,12 @@ func TestStore(t *testing.T, harness func(t *testing.T) Harness) {
 		const n = 8
 		results := make(chan error, n)
 		ctx := patient(t)
-		for i := range n {
-			s := h.Store(t, "one")
-			load(t, s, "0")
+		stores := make([]runner.Store, n)
+		for i := range stores { // all have loaded before the first commits
+			stores[i] = h.Store(t, "one")
+			load(t, stores[i], "0")
+		}
+		for i, s := range stores {
 			go func() {
 				results <- s.Commit(ctx, "0", at(uint64(i+1)), state{"k": fmt.Appendf(nil, "%d", i+1)})
 			}()

@@ -25,8 +25,9 @@ type Deployment struct {
 type Stage[P runner.Processor] struct {
 	Name      string // also names its state bucket
 	Partition int
-	Input     string // stream
-	Constants string // version of what decides its outputs, beside its state and input
+	Input     string        // stream
+	Source    runner.Source // instead of the stream, for the stage that reads from outside
+	Constants string        // version of what decides its outputs, beside its state and input
 	New       func(generation uint64) P
 }
 
@@ -34,7 +35,7 @@ type Stage[P runner.Processor] struct {
 type Partition[P runner.Processor] struct {
 	Stats runner.Stats
 
-	source    *tvjetstream.Source
+	source    *tvjetstream.Source // nil if the input is no stream
 	sink      *tvjetstream.Sink
 	config    runner.Config
 	processor P
@@ -50,10 +51,14 @@ func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*
 	if p.sink, err = tvjetstream.NewSink(d.JS); err != nil {
 		return nil, fmt.Errorf("open the outputs of %s: %w", s.Name, err)
 	}
-	p.source = tvjetstream.NewSource(d.JS, s.Input, tvjetstream.SourceConfig{})
+	source := s.Source
+	if source == nil {
+		p.source = tvjetstream.NewSource(d.JS, s.Input, tvjetstream.SourceConfig{})
+		source = p.source
+	}
 	p.config = runner.Config{
 		Stage: s.Name, Partition: strconv.Itoa(s.Partition), Instance: d.Instance, Constants: s.Constants,
-		Source: p.source, Sink: p.sink, Store: store, Log: d.Log, Stats: &p.Stats,
+		Source: source, Sink: p.sink, Store: store, Log: d.Log, Stats: &p.Stats,
 		New: func(generation uint64) runner.Processor {
 			p.processor = s.New(generation)
 			return p.processor
@@ -70,8 +75,12 @@ func (p *Partition[P]) Run(ctx context.Context) error {
 	return nil
 }
 
-// Drain makes Run return when everything that is in the input now has been worked on.
-func (p *Partition[P]) Drain() { p.source.Drain() }
+// Drain makes Run return when everything that is in the input stream now has been worked on.
+func (p *Partition[P]) Drain() {
+	if p.source != nil {
+		p.source.Drain()
+	}
+}
 
 // Processor returns the processor as Run left it. Call it after Run has returned.
 func (p *Partition[P]) Processor() P { return p.processor }
@@ -81,6 +90,8 @@ func (p *Partition[P]) Conflicts() uint64 { return p.sink.Conflicts() }
 
 // Close gives back what Open took.
 func (p *Partition[P]) Close() {
-	p.source.Close()
+	if p.source != nil {
+		p.source.Close()
+	}
 	p.sink.Close()
 }
