@@ -2,8 +2,9 @@ package schemas
 
 import "strings"
 
-// A Number orders all outputs of a producer: the sequence of the input record that caused it, then its place among that
-// record's outputs. A reader keeps the highest number of each producer and drops what is not higher.
+// A Number orders all outputs of a producer: the sequence of the input record that caused it, then its place
+// among that record's outputs. A reader keeps the highest number of each producer and drops what is not
+// higher.
 type Number struct {
 	Seq   uint64
 	Index uint32
@@ -14,8 +15,8 @@ func (n Number) Less(m Number) bool {
 	return n.Seq < m.Seq || n.Seq == m.Seq && n.Index < m.Index
 }
 
-// A Checkpoint is the position of one partition of a stage, its owner and a digest of its state. It is saved together with
-// the state, in one atomic batch, and is the only record of progress.
+// A Checkpoint is the position of one partition of a stage, its owner and a digest of its state. It is saved
+// together with the state, in one atomic batch, and is the only record of progress.
 type Checkpoint struct {
 	Stream     string // identity of the input stream: its creation time
 	Seq        uint64 // last input record that the state contains

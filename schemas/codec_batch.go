@@ -2,7 +2,8 @@ package schemas
 
 import "math"
 
-// The three messages that carry nearly all bytes. Their decoders use the memory of the message they are called on again.
+// The three messages that carry nearly all bytes. Their decoders use the memory of the message they are
+// called on again.
 
 // Append appends the message's wire form to b.
 func (c *Chunk) Append(b []byte) []byte {
@@ -11,7 +12,8 @@ func (c *Chunk) Append(b []byte) []byte {
 	b = appendString(b, c.Object)
 	b = appendString(b, c.Account)
 
-	// The records as one blob, and of each the bytes of the object that it left out before it, and its length.
+	// The records as one blob, and of each the bytes of the object that it left out before it, and its
+	// length.
 	b = appendArray(b, 2*len(c.Records))
 	size, end := 0, int64(0)
 	for _, r := range c.Records {
@@ -56,8 +58,7 @@ func (c *Chunk) Decode(body []byte) error {
 		r.fail("%d bytes of records, want %d", len(blob), size)
 	}
 	if err := r.close(more); err != nil {
-		clear(c.Records)
-		c.Records = c.Records[:0]
+		c.Records = c.Records[:0] // their bodies are not in place
 		return err
 	}
 	for i := range c.Records {
@@ -121,8 +122,8 @@ func (s *Section) append(b []byte) []byte {
 	return b
 }
 
-// Decode reads a message. No string aliases body; memory of e is used again. All strings share one backing array:
-// who keeps one for longer than the message clones it.
+// Decode reads a message. No string aliases body; memory of e is used again. All strings share one backing
+// array: who keeps one for longer than the message clones it.
 func (e *EventBatch) Decode(body []byte) error {
 	r := reader{b: body}
 	more := r.open(eventBatchVersion, 3)
@@ -224,8 +225,8 @@ func (p *Pane) append(b []byte) []byte {
 	return b
 }
 
-// Decode reads a message. No string aliases body; memory of p is used again. All strings share one backing array:
-// who keeps one for longer than the message clones it.
+// Decode reads a message. No string aliases body; memory of p is used again. All strings share one backing
+// array: who keeps one for longer than the message clones it.
 func (p *PaneBatch) Decode(body []byte) error {
 	r := reader{b: body}
 	more := r.open(paneBatchVersion, 3)
@@ -273,7 +274,8 @@ func (p *Pane) decode(r *reader) {
 	r.rest(more)
 }
 
-// flags packs the kind of principal and two booleans into a number that is one byte long for any kind known today.
+// flags packs the kind of principal and two booleans into a number that is one byte long for any kind known
+// today.
 func flags(t PrincipalType, write, late bool) uint64 {
 	v := uint64(t) << 2
 	if late {
@@ -299,8 +301,8 @@ func (r *reader) minuteAfter(last Minute) Minute {
 	return Minute(v)
 }
 
-// grow reads the length of all text of a message and makes room for it. No text is longer than twice its coded form, so a
-// larger number is a lie; a smaller one only costs allocations.
+// grow reads the length of all text of a message and makes room for it. No text is longer than twice its
+// coded form, so a larger number is a lie; a smaller one only costs allocations.
 func (r *reader) grow() {
 	if n := r.max(2 * uint64(len(r.b))); n > 0 {
 		r.text.Grow(int(n))
@@ -344,7 +346,8 @@ func lengths(list []string) (n int) {
 	return n
 }
 
-// resize returns s with length n. Elements within the old capacity keep what they hold, for its memory to be used again.
+// resize returns s with length n. Elements within the old capacity keep what they hold, for its memory to be
+// used again.
 func resize[T any](s []T, n int) []T {
 	if n <= cap(s) {
 		return s[:n]

@@ -9,7 +9,8 @@ import (
 func bigBatch() *EventBatch {
 	var e EventBatch
 	for s := range 8 {
-		sec := Section{Account: Account{AWS, fmt.Sprintf("12345678901%d", s)}, Region: "eu-central-1", Lane: 3, Strings: []string{""}}
+		account := Account{AWS, fmt.Sprintf("12345678901%d", s)}
+		sec := Section{Account: account, Region: "eu-central-1", Lane: 3, Strings: []string{""}}
 		for i := range 160 {
 			sec.Strings = append(sec.Strings, fmt.Sprintf("word number %d of the dictionary", i))
 		}
@@ -28,7 +29,8 @@ func bigBatch() *EventBatch {
 func bigPanes() *PaneBatch {
 	var p PaneBatch
 	for _, s := range bigBatch().Sections {
-		pane := Pane{Account: s.Account, Region: s.Region, Lane: s.Lane, Watermark: MinuteOf(s.Rows[0].Time) - 15, Strings: s.Strings}
+		pane := Pane{Account: s.Account, Region: s.Region, Lane: s.Lane, Strings: s.Strings}
+		pane.Watermark = MinuteOf(s.Rows[0].Time) - 15
 		for _, r := range s.Rows {
 			pane.Rows = append(pane.Rows, Row{
 				Minute: MinuteOf(r.Time), Service: r.Service, Name: r.Name, ErrorCode: r.ErrorCode, Principal: r.Principal,

@@ -1,7 +1,7 @@
 package schemas
 
-// The small messages: control records, dead letters and checkpoints. Nothing that they decode aliases a message that was
-// decoded before. The numbers of fields count the version.
+// The small messages: control records, dead letters and checkpoints. Nothing that they decode aliases a
+// message that was decoded before. The numbers of fields count the version.
 
 const tickFields = 3
 

@@ -30,7 +30,8 @@ func samples() map[string]message {
 				Account: Account{AWS, "123456789012"},
 				Region:  "eu-central-1",
 				Lane:    3,
-				Strings: []string{"", "ec2.amazonaws.com", "RunInstances", "TerminateInstances", "role/deploy", "203.0.113.7", "aws-cli/2"},
+				Strings: []string{"", "ec2.amazonaws.com", "RunInstances", "TerminateInstances", "role/deploy",
+					"203.0.113.7", "aws-cli/2"},
 				Rows: []EventRow{
 					{ID: "7b6e1d2c-0f55-4e0e-8c39-5a1d7f3b9e20", Time: 1767764400, Service: 1, Name: 2, Principal: 4,
 						SourceIP: 5, UserAgent: 6, PrincipalType: RolePrincipal, Write: true},
@@ -61,9 +62,11 @@ func samples() map[string]message {
 			Region: "eu-central-1", Key: "ec2.amazonaws.com/TerminateInstances", Ordinal: 1, Object: "TerminateInstances",
 			Service: "ec2.amazonaws.com", Event: "TerminateInstances", ErrorCode: "AccessDenied",
 			Start: 29462740, End: 29462746,
-			Statistics: Statistics{Insight: 9.5, Baseline: 0.0004, InsightDuration: 6, BaselineDuration: 10080, InsightCount: 57},
+			Statistics: Statistics{Insight: 9.5, Baseline: 0.0004, InsightDuration: 6, BaselineDuration: 10080,
+				InsightCount: 57},
 			Attributions: []Attribution{
-				{Attribute: "userAgent", Insight: []Attributed{{"aws-cli/2", 9.5}}, Baseline: []Attributed{{"terraform", 0.0004}}},
+				{Attribute: "userAgent", Insight: []Attributed{{"aws-cli/2", 9.5}},
+					Baseline: []Attributed{{"terraform", 0.0004}}},
 				{Attribute: "principalId", Insight: []Attributed{{"role/deploy", 9.5}}},
 			},
 			Why: Why{

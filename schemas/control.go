@@ -1,6 +1,7 @@
 package schemas
 
-// Control records travel through the streams beside the data, so that everything that decides an output is in the stream.
+// Control records travel through the streams beside the data, so that everything that decides an output is in
+// the stream.
 
 // ControlKind is the last token of a control record's subject.
 type ControlKind string
@@ -12,19 +13,22 @@ const (
 	SettingsControl ControlKind = "settings"
 )
 
-// A Tick moves the event time of the quiet accounts of a lane. Its time is the time at which the broker stored it.
+// A Tick moves the event time of the quiet accounts of a lane. Its time is the time at which the broker
+// stored it.
 type Tick struct {
 	Lane int
 	Time Minute // zero in RAW, where the stored time stands for it; set by the normalizer
 }
 
-// An End says that a bounded input of a lane is over. It carries no time: it closes the minutes seen, no more.
+// An End says that a bounded input of a lane is over. It carries no time: it closes the minutes seen, no
+// more.
 type End struct {
 	Lane  int
 	Close bool // insights that are still open get an End with reason InputEnd; otherwise they stay open
 }
 
-// Settings are what a deployment was told and its outputs depend on. They hold for the accounts of a lane from this record on.
+// Settings are what a deployment was told and its outputs depend on. They hold for the accounts of a lane
+// from this record on.
 type Settings struct {
 	Lane     int
 	Lateness Minute  // how far the watermark trails the newest event, minutes
@@ -32,8 +36,8 @@ type Settings struct {
 	Budget   float64 // multiplies the alarm budgets of all types
 }
 
-// DefaultSettings are used until a Settings record comes: 15 minutes of lateness, because CloudTrail delivers within
-// about 10, 24 hours of learning as both vendors document, and the budgets as they are.
+// DefaultSettings are used until a Settings record comes: 15 minutes of lateness, because CloudTrail delivers
+// within about 10, 24 hours of learning as both vendors document, and the budgets as they are.
 func DefaultSettings() Settings { return Settings{Lateness: 15, Learn: Day, Budget: 1} }
 
 // A DeadLetter is input that can never be processed, kept with the reason.

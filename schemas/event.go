@@ -64,8 +64,9 @@ type EventBatch struct {
 	Sections []Section
 }
 
-// A Section holds the events of one account and region of one chunk, in stream order, at most [MaxSectionRows]. Where it
-// is cut depends on the account's own events only, so that nobody else in its partition can change what a detector sees.
+// A Section holds the events of one account and region of one chunk, in stream order, at most
+// [MaxSectionRows]. Where it is cut depends on the account's own events only, so that nobody else in its
+// partition can change what a detector sees.
 type Section struct {
 	Account Account
 	Region  string

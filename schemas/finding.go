@@ -17,8 +17,8 @@ const (
 // FindingKind says what a finding does to its insight.
 type FindingKind uint8
 
-// The kinds of findings. A Reset carries only type, account-less: the detector of this generation has begun with an empty
-// state, and what older generations had open must be ended.
+// The kinds of findings. A Reset carries only type, account-less: the detector of this generation has begun
+// with an empty state, and what older generations had open must be ended.
 const (
 	OpenFinding FindingKind = iota + 1
 	UpdateFinding
@@ -71,7 +71,8 @@ type Statistics struct {
 	InsightCount     uint64  // management events inside the duration
 }
 
-// An Attribution explains an insight in one dimension: at most [MaxAttributed] values each, descending by average.
+// An Attribution explains an insight in one dimension: at most [MaxAttributed] values each, descending by
+// average.
 type Attribution struct {
 	Attribute string       `json:"attribute"` // one of the names below
 	Insight   []Attributed `json:"insight"`
@@ -98,8 +99,9 @@ type Attributed struct {
 // MaxAttributed bounds the values of an attribution, as CloudTrail does.
 const MaxAttributed = 5
 
-// Why explains an insight in figures. All fields but Text are numbers or come from the log. A finding carries its floats as
-// they are; the insight that is made of it rounds them by [Round], and so should whoever writes them into Text.
+// Why explains an insight in figures. All fields but Text are numbers or come from the log. A finding carries
+// its floats as they are; the insight that is made of it rounds them by [Round], and so should whoever writes
+// them into Text.
 type Why struct {
 	Detector       string    `json:"detector"`
 	ModelVersion   string    `json:"modelVersion"`

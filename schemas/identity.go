@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A Provider is the cloud that wrote an event. It is part of an account's identity: account numbers of two clouds
-// may be equal.
+// A Provider is the cloud that wrote an event. It is part of an account's identity: account numbers of two
+// clouds may be equal.
 type Provider string
 
 // The providers that Trailvane reads.
@@ -34,7 +34,8 @@ func (a Account) Compare(b Account) int {
 	return strings.Compare(a.ID, b.ID)
 }
 
-// A Minute is a whole UTC minute, counted from the Unix epoch. All windows, watermarks and insight times are minutes.
+// A Minute is a whole UTC minute, counted from the Unix epoch. All windows, watermarks and insight times are
+// minutes.
 type Minute int32
 
 // Lengths of time in minutes.
@@ -43,14 +44,15 @@ const (
 	Day  Minute = 24 * Hour
 )
 
-// The first and the last minute that can be told: years -2113 and 6053. A log may claim any year.
+// The first and the last minute that can be told: the beginning of the year 0, before which times have no
+// form in JSON, and some day of the year 6053. A log may claim any year.
 const (
-	firstMinute = math.MinInt32
+	firstMinute = -1036120320
 	lastMinute  = math.MaxInt32
 )
 
-// MinuteOf returns the minute that holds the Unix second, rounding down also before 1970; for times beyond all minutes the
-// first or last one.
+// MinuteOf returns the minute that holds the Unix second, rounding down also before 1970; for times beyond
+// all minutes the first or last one.
 func MinuteOf(unixSecond int64) Minute {
 	m := unixSecond / 60
 	if unixSecond%60 < 0 {

@@ -24,8 +24,8 @@ const (
 	InsightEventCategory = "Insight" // eventCategory
 )
 
-// An Insight is one published insight event: the superset that INSIGHTS stores as JSON. Both vendors' shapes are
-// renderings of it, see [Insight.Render].
+// An Insight is one published insight event: the superset that INSIGHTS stores as JSON. Both vendors' shapes
+// are renderings of it, see [Insight.Render].
 type Insight struct {
 	EventVersion  string         `json:"eventVersion"`  // InsightVersion
 	EventCategory string         `json:"eventCategory"` // InsightEventCategory
@@ -64,9 +64,9 @@ type TrailvaneDetails struct {
 // Account returns the account whose activity it is.
 func (i *Insight) Account() Account { return Account{Provider: i.Provider, ID: i.AccountID} }
 
-// Append appends the insight as the one line of JSON that INSIGHTS stores, without a line end. Equal insights give equal bytes:
-// fields stand in the order of the type, floats are rounded by [Round], and each attribution is cut to its first [MaxAttributed]
-// values. A list that JSON readers index is never null.
+// Append appends the insight as the one line of JSON that INSIGHTS stores, without a line end. Equal insights
+// give equal bytes: fields stand in the order of the type, floats are rounded by [Round], and each
+// attribution is cut to its first [MaxAttributed] values. A list that JSON readers index is never null.
 func (i *Insight) Append(b []byte) []byte { return appendJSON(b, i.canonical()) }
 
 // Decode reads what Append wrote, also when a newer program added fields.
@@ -137,9 +137,9 @@ func (w Why) rounded() Why {
 	return w
 }
 
-// Round returns the float nearest to x written with six significant digits, halves to even, on every machine the same; so
-// all of an insight's floats are printed. What is no number becomes 0, and infinity the largest number of six digits, because
-// JSON has neither.
+// Round returns the float nearest to x written with six significant digits, halves to even, on every machine
+// the same; so all of an insight's floats are printed. What is no number becomes 0, and infinity the largest
+// number of six digits, because JSON has neither.
 func Round(x float64) float64 {
 	const largest = 1.79769e308
 	switch {
@@ -160,25 +160,29 @@ func Round(x float64) float64 {
 	return r
 }
 
-// statisticsJSON is the vendors' form of Statistics. CloudTrail leaves the count out.
+// statisticsJSON is ActionTrail's form of Statistics.
 type statisticsJSON struct {
 	Insight          average `json:"insight"`
 	Baseline         average `json:"baseline"`
 	InsightDuration  uint32  `json:"insightDuration"`
 	BaselineDuration uint32  `json:"baselineDuration"`
-	InsightCount     *uint64 `json:"insightCount,omitempty"`
+	InsightCount     uint64  `json:"insightCount"`
 }
 
 type average struct {
 	Average float64 `json:"average"`
 }
 
-func (s Statistics) json() statisticsJSON {
-	return statisticsJSON{average{s.Insight}, average{s.Baseline}, s.InsightDuration, s.BaselineDuration, &s.InsightCount}
-}
-
 // MarshalJSON writes the vendors' form, {"insight":{"average":…},"baseline":{"average":…},…}.
-func (s Statistics) MarshalJSON() ([]byte, error) { return json.Marshal(s.json()) }
+func (s Statistics) MarshalJSON() ([]byte, error) {
+	return json.Marshal(statisticsJSON{
+		Insight:          average{s.Insight},
+		Baseline:         average{s.Baseline},
+		InsightDuration:  s.InsightDuration,
+		BaselineDuration: s.BaselineDuration,
+		InsightCount:     s.InsightCount,
+	})
+}
 
 // UnmarshalJSON reads the vendors' form.
 func (s *Statistics) UnmarshalJSON(b []byte) error {
@@ -191,9 +195,7 @@ func (s *Statistics) UnmarshalJSON(b []byte) error {
 		Baseline:         j.Baseline.Average,
 		InsightDuration:  j.InsightDuration,
 		BaselineDuration: j.BaselineDuration,
-	}
-	if j.InsightCount != nil {
-		s.InsightCount = *j.InsightCount
+		InsightCount:     j.InsightCount,
 	}
 	return nil
 }

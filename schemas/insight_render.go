@@ -29,11 +29,12 @@ func ParseShape(name string) (Shape, error) {
 	return "", fmt.Errorf("unknown shape %q, want one of %v", name, Shapes())
 }
 
-// Render returns the insight as one line of JSON in a shape, without a line end. Fields that the shape has no place for, and Trailvane's own,
-// stand in insightDetails.trailvane, which strict leaves out. Equal insights give equal bytes.
+// Render returns the insight as one line of JSON in a shape, without a line end. Fields that the shape has no
+// place for, and Trailvane's own, stand in insightDetails.trailvane, which strict leaves out. Equal insights
+// give equal bytes.
 //
-// In CloudTrail's shape the five types that CloudTrail lacks keep their names and carry insightObject, and so does a rate
-// insight that is not about a single call.
+// In CloudTrail's shape the five types that CloudTrail lacks keep their names and carry insightObject, and so
+// does a rate insight that is not about a single call.
 func (i *Insight) Render(s Shape, strict bool) []byte {
 	c := i.canonical()
 	if s == OwnShape {
@@ -137,8 +138,15 @@ type cloudTrailDetails struct {
 }
 
 type cloudTrailContext struct {
-	Statistics   statisticsJSON          `json:"statistics"`
+	Statistics   cloudTrailStatistics    `json:"statistics"`
 	Attributions []cloudTrailAttribution `json:"attributions"`
+}
+
+type cloudTrailStatistics struct {
+	Baseline         average `json:"baseline"`
+	Insight          average `json:"insight"`
+	InsightDuration  uint32  `json:"insightDuration"`
+	BaselineDuration uint32  `json:"baselineDuration"`
 }
 
 type cloudTrailAttribution struct {
@@ -154,7 +162,7 @@ type cloudTrailTrailvane struct {
 }
 
 func (i *Insight) cloudTrail(strict bool) cloudTrailInsight {
-	d := &i.Details
+	d, stats := &i.Details, &i.Details.Context.Statistics
 	out := cloudTrailInsight{
 		EventVersion:  cloudTrailVersion,
 		EventTime:     i.EventTime,
@@ -171,7 +179,12 @@ func (i *Insight) cloudTrail(strict bool) cloudTrailInsight {
 			Type:        d.Type,
 			ErrorCode:   d.ErrorCode,
 			Context: cloudTrailContext{
-				Statistics:   d.Context.Statistics.json(),
+				Statistics: cloudTrailStatistics{
+					Baseline:         average{stats.Baseline},
+					Insight:          average{stats.Insight},
+					InsightDuration:  stats.InsightDuration,
+					BaselineDuration: stats.BaselineDuration,
+				},
 				Attributions: []cloudTrailAttribution{},
 			},
 		},
@@ -180,7 +193,6 @@ func (i *Insight) cloudTrail(strict bool) cloudTrailInsight {
 	if !rate || d.EventSource == "" || d.EventName == "" {
 		out.Details.Object = d.Object
 	}
-	out.Details.Context.Statistics.InsightCount = nil
 	for _, a := range d.Context.Attributions {
 		switch {
 		case a.Attribute == PrincipalAttribute:
@@ -194,7 +206,7 @@ func (i *Insight) cloudTrail(strict bool) cloudTrailInsight {
 		return cmp.Compare(cloudTrailRank(a.Attribute), cloudTrailRank(b.Attribute))
 	})
 	if !strict {
-		own := &cloudTrailTrailvane{d.Context.Statistics.InsightCount, d.Trailvane}
+		own := &cloudTrailTrailvane{stats.InsightCount, d.Trailvane}
 		own.Why.Continues = strings.ToLower(own.Why.Continues)
 		out.Details.Trailvane = own
 	}

@@ -16,8 +16,8 @@ type PaneBatch struct {
 	Panes []Pane
 }
 
-// A Pane is what one input record adds to the open windows of an account and region, and the watermark that closes
-// them. It is applied whole. Its rows are sorted by minute, then by tuple.
+// A Pane is what one input record adds to the open windows of an account and region, and the watermark that
+// closes them. It is applied whole. Its rows are sorted by minute, then by tuple.
 type Pane struct {
 	Account   Account
 	Region    string

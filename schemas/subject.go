@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// Subjects and streams. Everything that comes from a log and becomes part of a subject or key goes through [Token].
+// Subjects and streams. Everything that comes from a log and becomes part of a subject or key goes through
+// [Token].
 //
 //	raw.<lane>.<format>                         RAW_<lane>
 //	raw.<lane>.tick|end|settings
@@ -20,16 +21,21 @@ import (
 //	insights.<region>.<account>.<type>.<id>     INSIGHTS
 //	dead.<stage>                                DEAD
 //
-// A region named like a control record ("tick") becomes a hash, so that no log can forge one.
+// A region named like a control record ("tick") becomes a hash, so that no log can forge one. [ParseSubject]
+// takes all of them apart.
 
 // OtherRegion stands for the regions of an account beyond the first [MaxRegions].
 const OtherRegion = "other"
 
-// MaxRegions bounds the regions of one account: more than any cloud has, few enough that hostile names cost nothing.
+// allRegions is the token of findings that concern every region. No log can claim it.
+const allRegions = "all"
+
+// MaxRegions bounds the regions of one account: more than any cloud has, few enough that hostile names cost
+// nothing.
 const MaxRegions = 64
 
-// Token returns s if it is safe in a subject and a key, [A-Za-z0-9_-]{1,64}, and not a reserved word; otherwise "x" and
-// 128 bits of its SHA-256 in hexadecimal. It is stable for ever.
+// Token returns s if it is safe in a subject and a key, [A-Za-z0-9_-]{1,64}, and not a reserved word;
+// otherwise "x" and 128 bits of its SHA-256 in hexadecimal. It is stable for ever.
 func Token(s string) string {
 	if safeToken(s) && !reserved(s) {
 		return s
@@ -55,7 +61,7 @@ func safeToken(s string) bool {
 // reserved words, and whatever looks like a hash of ours, so that no log can claim another name's token.
 func reserved(s string) bool {
 	switch s {
-	case string(TickControl), string(EndControl), string(SettingsControl):
+	case string(TickControl), string(EndControl), string(SettingsControl), allRegions:
 		return true
 	}
 	if len(s) != 33 || s[0] != 'x' {
@@ -93,10 +99,11 @@ func WindowsControl(partition int, kind ControlKind) string {
 
 // FindingsSubject returns the subject of a finding. A reset has no region; it travels under "all".
 func FindingsSubject(partition int, region string, t InsightType) string {
-	if region == "" {
-		region = "all"
+	token := allRegions
+	if region != "" {
+		token = Token(region)
 	}
-	return "findings." + strconv.Itoa(partition) + "." + Token(region) + "." + string(t)
+	return "findings." + strconv.Itoa(partition) + "." + token + "." + string(t)
 }
 
 // InsightSubject returns the subject of one insight event, which is its own.
@@ -107,27 +114,38 @@ func InsightSubject(region string, a Account, t InsightType, eventID string) str
 // DeadSubject returns the subject of the dead letters of a stage.
 func DeadSubject(stage string) string { return "dead." + stage }
 
-// LastToken returns the last token of a subject: the format or kind of a raw message, the kind of a windows message, the
-// region or kind of an events message.
+// InsightsFilter returns the subject filter of the insight events of a region, an account and a type; what is
+// empty is not restricted.
+func InsightsFilter(region string, a Account, t InsightType) string {
+	any := func(token string, restricted bool) string {
+		if restricted {
+			return token
+		}
+		return "*"
+	}
+	return "insights." + any(Token(region), region != "") + "." + any(a.Token(), a != Account{}) + "." +
+		any(string(t), t != "") + ".*"
+}
+
+// LastToken returns the last token of a subject: the format or kind of a raw message, the kind of a windows
+// message, the region or kind of an events message.
 func LastToken(subject string) string {
 	return subject[strings.LastIndexByte(subject, '.')+1:]
 }
 
 // StreamOf returns the stream that stores a subject.
 func StreamOf(subject string) (string, error) {
-	name, rest, ok := strings.Cut(subject, ".")
-	if !ok {
-		return "", fmt.Errorf("subject %q has no stream", subject)
-	}
-	switch name {
-	case "insights", "dead":
-		return strings.ToUpper(name), nil
-	case "raw", "events", "windows", "findings":
-		n, _, _ := strings.Cut(rest, ".")
-		if _, err := strconv.ParseUint(n, 10, 8); err != nil {
-			return "", fmt.Errorf("subject %q has no lane or partition", subject)
+	name, rest, _ := strings.Cut(subject, ".")
+	switch Flow(name) {
+	case InsightsFlow, DeadFlow:
+		if rest != "" {
+			return strings.ToUpper(name), nil
 		}
-		return strings.ToUpper(name) + "_" + n, nil
+	case RawFlow, EventsFlow, WindowsFlow, FindingsFlow:
+		number, last, _ := strings.Cut(rest, ".")
+		if _, ok := parseNumber(number); ok && last != "" {
+			return strings.ToUpper(name) + "_" + number, nil
+		}
 	}
 	return "", fmt.Errorf("subject %q has no stream", subject)
 }

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// The few msgpack forms that the messages use, written and read by hand: a row of a batch has a budget of a third of
-// a microsecond, and a reader that never allocates by a number it was told is easier to see here than to prove of a library.
-// The tests hold every message against vmihailenco/msgpack.
+// The few msgpack forms that the messages use, written and read by hand: a row of a batch has a budget of a
+// third of a microsecond, and a reader that never allocates by a number it was told is easier to see here
+// than to prove of a library. The tests hold every message against vmihailenco/msgpack.
 //
 // Writing uses the shortest form; reading takes any form of the same kind.
 
@@ -112,8 +112,9 @@ func appendBinHeader(b []byte, n int) []byte {
 	}
 }
 
-// A reader takes a message apart. Its first error stays: every later read gives zero values, so that a decoder checks
-// once, at the end. Nothing it allocates is larger than a small multiple of the message, whatever the message says.
+// A reader takes a message apart. Its first error stays: every later read gives zero values, so that a
+// decoder checks once, at the end. Nothing it allocates is larger than a small multiple of the message,
+// whatever the message says.
 type reader struct {
 	b    []byte
 	i    int
@@ -128,8 +129,8 @@ func (r *reader) fail(format string, args ...any) {
 	r.i = len(r.b)
 }
 
-// open begins a message of a version and of known fields, the version being the first, and returns the number of
-// fields beyond.
+// open begins a message of a version and of known fields, the version being the first, and returns the number
+// of fields beyond.
 func (r *reader) open(version uint64, known int) (more int) {
 	n := r.arrayLen()
 	if n < 1 {
@@ -187,8 +188,8 @@ func (r *reader) big(n uint64) (v uint64) {
 	return v
 }
 
-// array opens an array of at least known fields and returns the number of those beyond: fields of a later minor
-// version, which the caller skips with rest when it has read its own.
+// array opens an array of at least known fields and returns the number of those beyond: fields of a later
+// minor version, which the caller skips with rest when it has read its own.
 func (r *reader) array(known int) (more int) {
 	n := r.arrayLen()
 	if n < known {
@@ -198,8 +199,8 @@ func (r *reader) array(known int) (more int) {
 	return n - known
 }
 
-// list opens an array of elements of the same kind, each at least size bytes long, and returns their number, which
-// the rest of the message is long enough to hold.
+// list opens an array of elements of the same kind, each at least size bytes long, and returns their number,
+// which the rest of the message is long enough to hold.
 func (r *reader) list(size int) int {
 	n := r.arrayLen()
 	if n > (len(r.b)-r.i)/size {
@@ -381,8 +382,8 @@ func (r *reader) raw() []byte {
 	}
 }
 
-// string returns a copy of a string. All strings of a message stand in one backing array, as long as it was grown enough
-// before: one allocation instead of hundreds. So one of them keeps all alive.
+// string returns a copy of a string. All strings of a message stand in one backing array, as long as it was
+// grown enough before: one allocation instead of hundreds. So one of them keeps all alive.
 func (r *reader) string() string { return r.keep(r.raw()) }
 
 func (r *reader) keep(s []byte) string {

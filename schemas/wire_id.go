@@ -1,8 +1,8 @@
 package schemas
 
-// Event ids are the largest part of a row and nearly always UUIDs in one of two spellings. These travel as 16 bytes in a
-// msgpack extension whose type is the spelling; whatever else an id may be travels as a string. Either way it comes back
-// byte for byte.
+// Event ids are the largest part of a row and nearly always UUIDs in one of two spellings. These travel as 16
+// bytes in a msgpack extension whose type is the spelling; whatever else an id may be travels as a string.
+// Either way it comes back byte for byte.
 const (
 	lowerUUID = 1 // extension type: "7b6e1d2c-0f55-4e0e-8c39-5a1d7f3b9e20"
 	upperUUID = 2 // extension type: the same in capitals

@@ -20,8 +20,13 @@ import (
 	"github.com/trailvane/trailvane/schemas"
 )
 
-// Stage is the name of the stage.
-const Stage = "aggregator"
+const (
+	// Stage is the name of the stage.
+	Stage = "aggregator"
+
+	// Constants is the version of what decides outputs beside state and record: bounds and hashes.
+	Constants = "1"
+)
 
 const (
 	// maxBatchBytes bounds a windows message well below the broker's 1 MiB.

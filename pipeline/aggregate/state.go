@@ -37,6 +37,19 @@ func (s *Stats) observe(at schemas.Minute) {
 	s.First, s.Last = min(s.First, at), max(s.Last, at)
 }
 
+// Add returns the sum of two partitions' counts.
+func (s Stats) Add(t Stats) Stats {
+	if t.Seen {
+		s.observe(t.First)
+		s.observe(t.Last)
+	}
+	s.Events += t.Events
+	s.Duplicates += t.Duplicates
+	s.Late += t.Late
+	s.Stale += t.Stale
+	return s
+}
+
 // Stats returns the counts.
 func (p *Processor) Stats() Stats { return p.stats }
 

@@ -23,26 +23,32 @@ var readVerbs = []string{
 	"BatchGet", "BatchDescribe", "BatchCheck",
 }
 
-// exceptions are calls whose verb misleads, by service and name, both in lower case. The value is whether the call writes.
-var exceptions = map[[2]string]bool{
+// exceptions are calls whose verb misleads.
+var exceptions = []struct {
+	service, name string
+	writes        bool
+}{
 	// Logged as reads, though they hand out credentials.
-	{"sts.amazonaws.com", "assumerole"}:                false,
-	{"sts.amazonaws.com", "assumerolewithsaml"}:        false,
-	{"sts.amazonaws.com", "assumerolewithwebidentity"}: false,
+	{"sts.amazonaws.com", "AssumeRole", false},
+	{"sts.amazonaws.com", "AssumeRoleWithSAML", false},
+	{"sts.amazonaws.com", "AssumeRoleWithWebIdentity", false},
 	// Logged as a write.
-	{"sts.amazonaws.com", "getfederationtoken"}: true,
+	{"sts.amazonaws.com", "GetFederationToken", true},
 	// Access level Write in the service authorization reference.
-	{"sts.amazonaws.com", "getwebidentitytoken"}:            true,
-	{"redshift.amazonaws.com", "getclustercredentials"}:     true,
-	{"lightsail.amazonaws.com", "getinstanceaccessdetails"}: true,
-	{"lakeformation.amazonaws.com", "getdataaccess"}:        true,
+	{"sts.amazonaws.com", "GetWebIdentityToken", true},
+	{"redshift.amazonaws.com", "GetClusterCredentials", true},
+	{"lightsail.amazonaws.com", "GetInstanceAccessDetails", true},
+	{"lakeformation.amazonaws.com", "GetDataAccess", true},
 }
 
 // Writes says whether a call writes, judged by its name: for records without a flag. Services are spelled as in events
 // ("ec2.amazonaws.com", "Ecs"); case does not matter.
 func Writes(service, name string) bool {
-	if writes, ok := exceptions[[2]string{strings.ToLower(service), strings.ToLower(BaseName(name))}]; ok {
-		return writes
+	base := BaseName(name)
+	for _, e := range exceptions {
+		if strings.EqualFold(base, e.name) && strings.EqualFold(service, e.service) {
+			return e.writes
+		}
 	}
 	for _, verb := range readVerbs {
 		if startsWithWord(name, verb) {

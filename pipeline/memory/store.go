@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"maps"
-	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
@@ -34,6 +34,14 @@ var _ runner.Store = (*Store)(nil)
 // Store returns a view of a bucket. Every instance has one of its own.
 func (b *Broker) Store(bucket string) *Store {
 	return &Store{broker: b, bucket: bucket, loaded: make(map[string]uint64)}
+}
+
+// Fork returns a copy of the view as it stands: a request that is on its way commits on top of what was known when it was
+// sent, whatever its sender learns meanwhile.
+func (s *Store) Fork() *Store {
+	s.broker.mu.Lock()
+	defer s.broker.mu.Unlock()
+	return &Store{broker: s.broker, bucket: s.bucket, loaded: maps.Clone(s.loaded)}
 }
 
 // partition returns what the bucket holds; the lock must be held.
@@ -76,9 +84,6 @@ func (s *Store) Load(ctx context.Context, name string) (schemas.Checkpoint, iter
 	}, nil
 }
 
-// A key is what the broker allows.
-var validKey = regexp.MustCompile(`^[-/_=a-zA-Z0-9]+(\.[-/_=a-zA-Z0-9]+)*$`)
-
 // Commit stores changed keys and checkpoint together, as the contract says.
 func (s *Store) Commit(
 	ctx context.Context, name string, c schemas.Checkpoint, changed map[string][]byte,
@@ -91,7 +96,7 @@ func (s *Store) Commit(
 	}
 	for key, value := range changed {
 		switch {
-		case !validKey.MatchString(key):
+		case len(key) == 0 || len(key) > runner.MaxKey || strings.IndexByte(key, 0) >= 0:
 			return fmt.Errorf("invalid key %q", key)
 		case len(value) > runner.MaxBody:
 			return fmt.Errorf("key %q has %d bytes", key, len(value))

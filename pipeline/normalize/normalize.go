@@ -23,8 +23,13 @@ import (
 	"github.com/trailvane/trailvane/schemas"
 )
 
-// Stage is the name of the stage.
-const Stage = "normalizer"
+const (
+	// Stage is the name of the stage.
+	Stage = "normalizer"
+
+	// Constants is the version of what decides outputs beside state and record: catalogue and bounds.
+	Constants = "1"
+)
 
 const (
 	// maxBatchBytes bounds an events message well below the broker's 1 MiB, headers and estimates included.
@@ -152,15 +157,12 @@ func (p *Processor) normalize(format string, r runner.Record, emit func(runner.O
 	}
 	p.counted = true
 	latest := r.Time.Add(future).Unix()
+	var refused error
+	add := func(e *schemas.Event) { refused = cmp.Or(p.add(e, latest), refused) } // outside the loop: it is allocated once
 	for _, raw := range p.chunk.Records {
 		p.stats.Records++
-		var refused error
-		err := decoder.Decode(alias(raw.Body), func(e *schemas.Event) {
-			if err := p.add(e, latest); err != nil {
-				refused = err
-			}
-		})
-		if err = cmp.Or(err, refused); err != nil {
+		refused = nil
+		if err := cmp.Or(decoder.Decode(alias(raw.Body), add), refused); err != nil {
 			p.dead(raw, err, emit)
 		}
 	}

@@ -119,3 +119,18 @@ func (p *Processor) Restore(key string, state []byte) error {
 		return nil
 	})
 }
+
+// Add returns the sum of two lanes' counts.
+func (s Stats) Add(t Stats) Stats {
+	sum := newStats()
+	sum.Records, sum.Events, sum.WithoutID = s.Records+t.Records, s.Events+t.Events, s.WithoutID+t.WithoutID
+	for _, c := range []Stats{s, t} {
+		for name, n := range c.Dropped {
+			sum.Dropped[name] += n
+		}
+		for name, n := range c.Dead {
+			sum.Dead[name] += n
+		}
+	}
+	return sum
+}

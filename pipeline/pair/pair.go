@@ -20,8 +20,13 @@ import (
 	"github.com/trailvane/trailvane/schemas"
 )
 
-// Stage is the name of the stage.
-const Stage = "pairer"
+const (
+	// Stage is the name of the stage.
+	Stage = "pairer"
+
+	// Constants is the version of what decides outputs beside state and record: namespace of the ids.
+	Constants = "1"
+)
 
 // namespace of the insight ids, chosen once at random.
 var namespace = uuid.MustParse("0f7c8c52-7a3e-4b0a-9d3c-52f4d1a6be77")
@@ -72,6 +77,21 @@ func newStats() Stats {
 	return Stats{Started: make(map[schemas.InsightType]uint64), Ended: make(map[schemas.InsightType]uint64)}
 }
 
+// Add returns the sum of two partitions' counts.
+func (s Stats) Add(t Stats) Stats {
+	sum := newStats()
+	sum.Strange = s.Strange + t.Strange
+	for _, c := range []Stats{s, t} {
+		for kind, n := range c.Started {
+			sum.Started[kind] += n
+		}
+		for kind, n := range c.Ended {
+			sum.Ended[kind] += n
+		}
+	}
+	return sum
+}
+
 // Stats returns the counts.
 func (p *Processor) Stats() Stats { return p.stats }
 
@@ -82,7 +102,8 @@ func (p *Processor) Apply(r runner.Record, emit func(runner.Output)) error {
 		return fmt.Errorf("finding: %w", err)
 	}
 	if f.Kind == schemas.ResetFinding {
-		return p.reset(&f, emit)
+		p.reset(&f, emit)
+		return nil
 	}
 	k := key{f.Type, f.Account, f.Region, f.Key}
 	known := p.open[k]
@@ -92,15 +113,13 @@ func (p *Processor) Apply(r runner.Record, emit func(runner.Output)) error {
 		if known != nil {
 			// A detector has one open insight per key. Its law is broken, but no insight may stay without an End.
 			p.stats.Strange++
-			if err := p.end(k, known, schemas.ModelChanged, emit); err != nil {
-				return err
-			}
+			p.end(k, known, schemas.ModelChanged, emit)
 		}
 		known = &insight{slice: p.table.Slice(xxhash.Sum64String(f.Account.String() + "/" + f.Key)), finding: f}
 		p.open[k] = known
 		p.dirty[known.slice] = true
 		p.stats.Started[f.Type]++
-		return publish(&f, schemas.StartState, f.Start, emit)
+		publish(&f, schemas.StartState, f.Start, emit)
 	case schemas.UpdateFinding, schemas.CloseFinding:
 		if known == nil || known.finding.Ordinal != f.Ordinal || known.finding.Generation != f.Generation {
 			p.stats.Strange++
@@ -109,7 +128,7 @@ func (p *Processor) Apply(r runner.Record, emit func(runner.Output)) error {
 		known.finding = f
 		p.dirty[known.slice] = true
 		if f.Kind == schemas.CloseFinding {
-			return p.end(k, known, f.Why.EndReason, emit)
+			p.end(k, known, f.Why.EndReason, emit)
 		}
 	default:
 		return fmt.Errorf("finding of an unknown kind %d", f.Kind)
@@ -118,7 +137,7 @@ func (p *Processor) Apply(r runner.Record, emit func(runner.Output)) error {
 }
 
 // reset ends what older generations of a detector had open.
-func (p *Processor) reset(f *schemas.Finding, emit func(runner.Output)) error {
+func (p *Processor) reset(f *schemas.Finding, emit func(runner.Output)) {
 	var ended []key
 	for k, i := range p.open {
 		if k.kind == f.Type && i.finding.Generation != f.Generation {
@@ -128,15 +147,12 @@ func (p *Processor) reset(f *schemas.Finding, emit func(runner.Output)) error {
 	slices.SortFunc(ended, compareKeys)
 	for _, k := range ended {
 		p.counted = true
-		if err := p.end(k, p.open[k], schemas.ModelChanged, emit); err != nil {
-			return err
-		}
+		p.end(k, p.open[k], schemas.ModelChanged, emit)
 	}
-	return nil
 }
 
 // end publishes the End of an open insight and forgets it.
-func (p *Processor) end(k key, i *insight, reason schemas.EndReason, emit func(runner.Output)) error {
+func (p *Processor) end(k key, i *insight, reason schemas.EndReason, emit func(runner.Output)) {
 	f := &i.finding
 	f.Why.EndReason = reason
 	// A detector that is gone said no end: the activity was seen for as long as its last finding says.
@@ -144,16 +160,16 @@ func (p *Processor) end(k key, i *insight, reason schemas.EndReason, emit func(r
 	delete(p.open, k)
 	p.dirty[i.slice] = true
 	p.stats.Ended[f.Type]++
-	return publish(f, schemas.EndState, f.End, emit)
+	publish(f, schemas.EndState, f.End, emit)
 }
 
 // publish emits one insight event.
-func publish(f *schemas.Finding, state schemas.State, at schemas.Minute, emit func(runner.Output)) error {
+func publish(f *schemas.Finding, state schemas.State, at schemas.Minute, emit func(runner.Output)) {
 	shared := sharedID(f)
 	event := uuid.NewSHA1(shared, []byte(state)).String()
 	i := schemas.Insight{
-		EventVersion:  "1",
-		EventCategory: "Insight",
+		EventVersion:  schemas.InsightVersion,
+		EventCategory: schemas.InsightEventCategory,
 		EventID:       event,
 		SharedEventID: shared.String(),
 		EventTime:     at,
@@ -164,15 +180,10 @@ func publish(f *schemas.Finding, state schemas.State, at schemas.Minute, emit fu
 			State: state, Type: f.Type, Object: f.Object,
 			EventSource: f.Service, EventName: f.Event, ErrorCode: f.ErrorCode,
 			Context:   schemas.InsightContext{Statistics: f.Statistics, Attributions: f.Attributions},
-			Trailvane: f.Why,
+			Trailvane: schemas.TrailvaneDetails{Why: f.Why},
 		},
 	}
-	body, err := json.Marshal(&i)
-	if err != nil {
-		return fmt.Errorf("insight %s: %w", event, err)
-	}
-	emit(runner.Output{Subject: schemas.InsightSubject(f.Region, f.Account, f.Type, event), Body: body, Once: true})
-	return nil
+	emit(runner.Output{Subject: schemas.InsightSubject(f.Region, f.Account, f.Type, event), Body: i.Append(nil), Once: true})
 }
 
 // sharedID hashes what makes an insight itself. Parts are led by their length, so that no key can be taken for another's.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -53,13 +54,8 @@ func (l *loop) launch(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("snapshot: %w", err)
 	}
-	if len(changed) > MaxChanged {
-		return fmt.Errorf("snapshot: %d keys have changed, more than the %d that one commit can hold", len(changed), MaxChanged)
-	}
-	for key, state := range changed {
-		if len(state) > MaxBody {
-			return fmt.Errorf("snapshot: key %q has %d bytes, more than a message holds", key, len(state))
-		}
+	if err := checkChanged(changed); err != nil {
+		return fmt.Errorf("snapshot: %w", err)
 	}
 	cp := l.cp
 	cp.Seen = slices.Clone(cp.Seen)
@@ -82,6 +78,22 @@ func (l *loop) launch(ctx context.Context) error {
 		ended()
 	}()
 	l.flight = f
+	return nil
+}
+
+// checkChanged says why a commit could never succeed. Trying it for ever would be silence.
+func checkChanged(changed map[string][]byte) error {
+	if len(changed) > MaxChanged {
+		return fmt.Errorf("%d keys have changed, more than the %d that one commit can hold", len(changed), MaxChanged)
+	}
+	for key, value := range changed {
+		if len(key) == 0 || len(key) > MaxKey || strings.IndexByte(key, 0) >= 0 {
+			return fmt.Errorf("key %.300q is not one", key)
+		}
+		if len(value) > MaxBody {
+			return fmt.Errorf("key %q has %d bytes, more than a message holds", key, len(value))
+		}
+	}
 	return nil
 }
 

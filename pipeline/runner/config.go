@@ -56,6 +56,9 @@ const (
 	// MaxBody bounds an output's body and the value of a state key: a message of 1 MiB counts its subject and headers,
 	// for which 16 KiB are plenty.
 	MaxBody = 1<<20 - 16<<10
+
+	// MaxKey bounds a state key: an account and a little more, and as a subject, escaped, far below the broker's 4 KiB.
+	MaxKey = 256
 )
 
 const (

@@ -225,7 +225,7 @@ func (l *loop) put(ctx context.Context) error {
 		}
 		n, err := l.Sink.Put(ctx, rest...)
 		l.Stats.Outputs.Add(uint64(n))
-		if rest = rest[n:]; err == nil && len(rest) == 0 {
+		if rest = rest[n:]; len(rest) == 0 {
 			break
 		}
 		if n > 0 {

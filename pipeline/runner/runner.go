@@ -86,8 +86,8 @@ type Processor interface {
 
 	// Snapshot calls changed once for every state key that has changed since the last call. The state is the caller's.
 	// All of them go into one atomic batch, which is never split: a processor whose state can have more than [MaxDirty] keys
-	// must be a [Dirtier], and no single record may change more than MaxChanged-MaxDirty of them. A key matches
-	// [-/_=.a-zA-Z0-9]+ and does not begin or end with a dot; a value has at most [MaxBody] bytes. No key is ever deleted.
+	// must be a [Dirtier], and no single record may change more than MaxChanged-MaxDirty of them. A key has
+	// 1 to [MaxKey] bytes, none of them zero; a value has at most [MaxBody] bytes. No key is ever deleted.
 	Snapshot(changed func(key string, state []byte)) error
 
 	// Restore gives back a key that Snapshot gave out. Restore(Snapshot()) changes no later output. It does not keep state.

@@ -4,8 +4,13 @@
 // for their text, flags and times when the walk is over. The reader remembers the first thing that was wrong, so that a
 // decoder asks for everything and checks once.
 //
-// What is strict and what is not: the object has to be closed and followed by nothing; a value that is kept has to have the
-// right type. Values that nobody asks for are skipped, balanced but unchecked, at any depth and without recursion.
+// What is strict and what is not: an object that is walked has to be JSON in its punctuation, closed, and followed by
+// nothing; a value that is kept has to have the right type and whole escapes. Raw control characters and bytes that are not
+// UTF-8 are replaced, not refused. Values that nobody asks for are skipped: their strings and brackets have to close, the
+// rest goes unchecked, at any depth and without recursion.
+//
+// It is a scanner of its own because the records of both clouds are mostly what nobody asks for, some of it JSON in JSON
+// text: gjson's ForEach undoes the escapes of every string that it passes, and accepts what is no JSON.
 package field
 
 import (
@@ -13,53 +18,44 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/tidwall/gjson"
-
 	"github.com/trailvane/trailvane/pipeline/decode"
 )
 
 // A Value is one value of an object. The zero Value stands for a field that is null or not there.
 type Value struct {
-	kind gjson.Type
-	text string // what a string says; the JSON text of anything else
+	kind kind
+	json string
 }
 
-// String makes the Value of a JSON string.
-func String(s string) Value { return Value{gjson.String, s} }
+type kind uint8
 
-func (v Value) isString() bool { return v.kind == gjson.String }
+const (
+	null kind = iota
+	no
+	yes
+	number
+	text
+	object
+	array
+)
 
 // Present says whether the field is there and not null.
-func (v Value) Present() bool { return v.kind != gjson.Null }
+func (v Value) Present() bool { return v.kind != null }
 
 // Object returns the JSON text of an object, and whether the value is one.
-func (v Value) Object() (json string, ok bool) {
-	return v.text, v.kind == gjson.JSON && strings.HasPrefix(v.text, "{")
-}
+func (v Value) Object() (json string, ok bool) { return v.json, v.kind == object }
 
-// Each calls visit for every field of the object in json, in order, repeated keys included. Key and value alias json, except
-// where an escape had to be undone. An error says that json is not one whole object; visit may have been called by then.
-func Each(json string, visit func(key string, v Value)) error {
-	json = strings.TrimPrefix(json, "\ufeff")
-	object := gjson.Parse(json)
-	if !object.IsObject() {
-		return fmt.Errorf("%w: not a JSON object", decode.ErrMalformed)
+// Unquote returns what a string says, and whether the value is one, with whole escapes. It aliases the record unless there are
+// escapes to undo.
+func (v Value) Unquote() (s string, ok bool) {
+	if v.kind != text {
+		return "", false
 	}
-	end := object.Index + 1
-	object.ForEach(func(key, v gjson.Result) bool {
-		end = v.Index + len(v.Raw)
-		text := v.Raw
-		if v.Type == gjson.String {
-			text = v.Str
-		}
-		visit(key.Str, Value{v.Type, text})
-		return true
-	})
-	// gjson stops silently at what it cannot read. Where it stopped tells whether the object was whole.
-	if strings.TrimSpace(json[end:]) != "}" {
-		return fmt.Errorf("%w: JSON is broken or cut off near byte %d", decode.ErrMalformed, end)
+	s = v.json[1 : len(v.json)-1]
+	if strings.IndexByte(s, '\\') < 0 {
+		return s, true
 	}
-	return nil
+	return unescape(s)
 }
 
 // A Reader turns values into what a decoder needs and remembers the first error.
@@ -94,10 +90,16 @@ func (r *Reader) Each(name string, v Value, visit func(key string, v Value)) {
 // numbers and versions come in both forms. It is cleaned and at most limit bytes long, see [Clean].
 func (r *Reader) Text(name string, v Value, limit int) string {
 	switch v.kind {
-	case gjson.Null:
+	case null:
 		return ""
-	case gjson.String, gjson.Number:
-		return Clean(v.text, limit)
+	case number:
+		return Clean(v.json, limit)
+	case text:
+		s, ok := v.Unquote()
+		if !ok {
+			r.Fail(name, "has a broken escape")
+		}
+		return Clean(s, limit)
 	}
 	r.Fail(name, "is not text")
 	return ""
@@ -121,12 +123,13 @@ func (r *Reader) Required(name string, v Value, limit int) string {
 
 // Flag returns a bool, also when it is written as the text "true" or "false" in any case. Not known: absent or empty.
 func (r *Reader) Flag(name string, v Value) (flag, known bool) {
+	s, isText := v.Unquote()
 	switch {
-	case !v.Present(), v.kind == gjson.String && v.text == "":
+	case v.kind == null, isText && s == "":
 		return false, false
-	case v.kind == gjson.True, v.kind == gjson.String && strings.EqualFold(v.text, "true"):
+	case v.kind == yes, isText && strings.EqualFold(s, "true"):
 		return true, true
-	case v.kind == gjson.False, v.kind == gjson.String && strings.EqualFold(v.text, "false"):
+	case v.kind == no, isText && strings.EqualFold(s, "false"):
 		return false, true
 	}
 	r.Fail(name, "is neither true nor false")

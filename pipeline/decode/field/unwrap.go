@@ -12,5 +12,6 @@ func Wrapped(v Value) (json string, ok bool) {
 	if json, ok = v.Object(); ok {
 		return json, true
 	}
-	return v.text, v.isString() && v.text != ""
+	json, ok = v.Unquote()
+	return json, ok && json != ""
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -78,6 +79,8 @@ func TestStore(t *testing.T, harness func(t *testing.T) Harness) {
 		load(t, s, "3")
 		want := state{
 			"a": []byte("A"), "slice.17": {0, 1, 0xff}, "Z_-=/z": []byte("z"), "empty": {},
+			"checkpoint": []byte("no"), "aws:1/eu *>": []byte("*"), ".": []byte("."), "a..b": []byte(".."), "\xff\r\n": {1},
+			strings.Repeat("k", runner.MaxKey): []byte("long"), strings.Repeat(":", runner.MaxKey): []byte("long"),
 			"big": bytes.Repeat([]byte("b"), runner.MaxBody),
 		}
 		commit(t, s, "3", full, want)

@@ -132,11 +132,11 @@ func alibabaAccount(n int) account {
 		global:  acsGlobal,
 		format:  actionTrail{id},
 		routines: []routine{
-			{name: "watch", by: watch, when: every(5*minute, 35, 15), regions: home, gap: [2]int{0, 2}, refused: 0.002, script: []step{
-				{&acsInstances, 1, 1}, {&acsStatus, 1, 2}, {&acsBalancers, 1, 1}, {&acsHealth, 1, 2}, {&acsDatabases, 0, 1},
+			{name: "watch", by: watch, when: every(10*minute, 35, 15), regions: home, gap: [2]int{0, 2}, refused: 0.002, script: []step{
+				{&acsInstances, 2, 2}, {&acsStatus, 2, 4}, {&acsBalancers, 2, 2}, {&acsHealth, 2, 4}, {&acsDatabases, 0, 2},
 			}},
-			{name: "watch spare", by: watch, when: every(30*minute, 155, 20), regions: []string{acsSpare}, gap: [2]int{0, 2}, script: []step{
-				{&acsInstances, 1, 1}, {&acsDisks, 1, 1},
+			{name: "watch spare", by: watch, when: every(hour, 655, 20), regions: []string{acsSpare}, gap: [2]int{0, 2}, script: []step{
+				{&acsInstances, 2, 2}, {&acsDisks, 2, 2},
 			}},
 			{name: "inventory", by: watch, when: every(hour, 700, 60), regions: home, gap: [2]int{0, 1}, refused: 0.02, script: []step{
 				{&acsBucket, 2, 4}, {&acsDisks, 1, 2}, {&acsGroups, 1, 1}, {&acsRole, 1, 2}, {&acsRecords, 1, 1}, {&acsLogs, 1, 2},

@@ -173,11 +173,11 @@ func awsAccount(n int) account {
 		global:  awsGlobal,
 		format:  cloudTrail{id},
 		routines: []routine{
-			{name: "watch", by: watch, when: every(5*minute, 20, 15), regions: home, gap: [2]int{0, 2}, refused: 0.002, script: []step{
-				{&describeInstances, 1, 1}, {&describeStatus, 1, 1}, {&alarms, 1, 2}, {&targets, 1, 2}, {&services, 1, 1}, {&databases, 0, 1},
+			{name: "watch", by: watch, when: every(10*minute, 20, 15), regions: home, gap: [2]int{0, 2}, refused: 0.002, script: []step{
+				{&describeInstances, 2, 2}, {&describeStatus, 2, 2}, {&alarms, 2, 4}, {&targets, 2, 4}, {&services, 2, 2}, {&databases, 0, 2},
 			}},
-			{name: "watch spare", by: watch, when: every(30*minute, 95, 20), regions: []string{awsSpare}, gap: [2]int{0, 2}, script: []step{
-				{&describeInstances, 1, 1}, {&alarms, 1, 1}, {&functions, 1, 1},
+			{name: "watch spare", by: watch, when: every(hour, 395, 20), regions: []string{awsSpare}, gap: [2]int{0, 2}, script: []step{
+				{&describeInstances, 2, 2}, {&alarms, 2, 2}, {&functions, 2, 2},
 			}},
 			{name: "inventory", by: watch, when: every(hour, 400, 60), regions: home, gap: [2]int{0, 1}, refused: 0.02, script: []step{
 				{&listBuckets, 1, 1}, {&bucketPlace, 3, 5}, {&bucketPolicy, 3, 5}, {&describeVolumes, 1, 2}, {&describeGroups, 1, 1}, {&listRoles, 1, 1}, {&getRole, 1, 3},

@@ -27,7 +27,7 @@ func Example() {
 	}
 	defer os.RemoveAll(dir)
 
-	truth, err := simulate.Write(dir, simulate.Options{Seed: 1})
+	truth, err := simulate.Write(dir, simulate.Options{Seed: 1, Days: 3})
 	if err != nil {
 		panic(err)
 	}
@@ -35,8 +35,8 @@ func Example() {
 		fmt.Println(a.First.Format(time.DateTime), a.Account, a.Region, a.Event, a.Calls, "times by", a.Principal)
 	}
 	// Output:
-	// 2026-03-10 20:19:57 alibaba:1234567890123456 ap-southeast-1 DeleteInstance 207 times by deploy-bot
-	// 2026-03-11 03:04:46 aws:123456789012 eu-central-1 TerminateInstances 318 times by ci-deploy
+	// 2026-03-03 20:19:57 alibaba:1234567890123456 ap-southeast-1 DeleteInstance 207 times by deploy-bot
+	// 2026-03-04 03:04:46 aws:123456789012 eu-central-1 TerminateInstances 318 times by ci-deploy
 }
 
 // A record holds the fields of both formats that the tests look at.
@@ -136,6 +136,7 @@ func TestWrite(t *testing.T) {
 
 // checkRecords holds the records against the truth about their number and against what real trails are like.
 func checkRecords(t *testing.T, records []record, truth simulate.Truth) {
+	t.Helper()
 	seen := map[string]string{}
 	files := map[string]bool{}
 	repeats, bytes := 0, 0
@@ -182,6 +183,7 @@ func checkRecords(t *testing.T, records []record, truth simulate.Truth) {
 
 // checkAttack finds the attack in the records, and the same call in normal life.
 func checkAttack(t *testing.T, records []record, a simulate.Attack) {
+	t.Helper()
 	ids := map[string]bool{}
 	before := map[string]bool{} // days on which the call belongs to normal life
 	for _, r := range records {

@@ -1,0 +1,77 @@
+# Everything a developer or CI runs. `make` alone prints this help.
+.DEFAULT_GOAL := help
+SHELL := bash
+MODULES := schemas pipeline services test
+T ?= 30s
+COUNT ?= 10
+
+.PHONY: help
+help: ## Print this help
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 18
+
+.PHONY: build
+build: ## Build bin/trailvane
+	go build -o bin/ ./services/trailvane
+
+.PHONY: test
+test: ## Run all tests
+	go test -timeout 10m work
+
+.PHONY: race
+race: ## Run all tests with the race detector
+	go test -race -timeout 20m work
+
+.PHONY: fuzz
+fuzz: ## Run every fuzz target for T (make fuzz T=2m)
+	scripts/fuzz $(T)
+
+.PHONY: bench
+bench: ## Measure the whole pipeline against the plain counter
+	go run ./test/bench $(ARGS)
+
+.PHONY: microbench
+microbench: ## Run every Go benchmark COUNT times into new.txt, for scripts/bench-compare
+	go test -run='^$$' -bench=. -benchmem -count=$(COUNT) -timeout 60m work | tee new.txt
+
+.PHONY: lint
+lint: bin/golangci-lint ## Vet and lint
+	go vet work
+	bin/golangci-lint run $(MODULES:%=./%/...)
+
+.PHONY: fmt
+fmt: bin/golangci-lint ## Format all Go files
+	bin/golangci-lint fmt
+
+.PHONY: fmt-check
+fmt-check: bin/golangci-lint ## Show what fmt would change, and fail if it would
+	bin/golangci-lint fmt --diff
+
+.PHONY: generate
+generate: ## Write generated files anew
+	go generate work
+
+.PHONY: verify
+verify: ## Check that generated files and go.mod files are up to date
+	scripts/verify $(MODULES)
+
+.PHONY: layers
+layers: ## Check that the layers of ARCHITECTURE.md hold
+	go test -count=1 ./test/layers
+
+.PHONY: e2e
+e2e: ## Run the whole-system tests
+	go test -count=1 -timeout 20m ./test/...
+
+.PHONY: check
+check: fmt-check lint verify layers race ## What CI runs, after the tests
+
+.PHONY: new-detector
+new-detector: ## Make a detector's folder (make new-detector NAME=logingeo)
+	scripts/new-detector $(NAME)
+
+.PHONY: new-format
+new-format: ## Make an input format's folder (make new-format NAME=gcpaudit)
+	scripts/new-format $(NAME)
+
+bin/%: tools/go.mod tools/go.sum
+	cd tools && GOWORK=off go build -o ../bin/ $$(GOWORK=off go list -f '{{.ImportPath}}' tool | grep '/$*$$')

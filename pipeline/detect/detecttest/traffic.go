@@ -1,0 +1,187 @@
+package detecttest
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/trailvane/trailvane/schemas"
+)
+
+// Epoch is the first minute of all made-up traffic: Monday, 2026-01-05, 00:00 UTC, which scenarios call day 1.
+const Epoch = schemas.Minute(29459520)
+
+// A Call is one row of made-up traffic in words.
+type Call struct {
+	Minute    schemas.Minute
+	Arrival   schemas.Minute // when it reaches the aggregator; Minute if zero
+	Service   string
+	Event     string
+	Error     string
+	Principal string
+	AccessKey string
+	SourceIP  string
+	UserAgent string
+	Read      bool
+	Count     uint32
+}
+
+// A Feed makes panes of one account and region out of calls, as the aggregator does: rows sorted by minute and tuple, a
+// watermark that trails the newest minute by the lateness, calls of closed minutes marked as late.
+type Feed struct {
+	Account   schemas.Account
+	Region    string
+	Lateness  schemas.Minute
+	newest    schemas.Minute
+	samples   int
+	watermark schemas.Minute
+}
+
+// Pane returns the pane of one batch of calls.
+func (f *Feed) Pane(calls []Call) schemas.Pane {
+	calls = slices.Clone(calls)
+	slices.SortStableFunc(calls, func(a, b Call) int {
+		return cmp.Or(cmp.Compare(a.Minute, b.Minute), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Event, b.Event))
+	})
+	p := schemas.Pane{Account: f.Account, Region: f.Region, Strings: []string{""}}
+	ids := map[string]uint32{"": 0}
+	id := func(s string) uint32 {
+		n, ok := ids[s]
+		if !ok {
+			n = uint32(len(p.Strings))
+			ids[s] = n
+			p.Strings = append(p.Strings, s)
+		}
+		return n
+	}
+	for _, c := range calls {
+		f.samples++
+		p.Rows = append(p.Rows, schemas.Row{
+			Minute: c.Minute, Service: id(c.Service), Name: id(c.Event), ErrorCode: id(c.Error), Principal: id(c.Principal),
+			AccessKey: id(c.AccessKey), SourceIP: id(c.SourceIP), UserAgent: id(c.UserAgent), Write: !c.Read, Count: c.Count,
+			Late: f.newest != 0 && c.Minute < f.watermark, Sample: fmt.Sprintf("%s-%s-%06d", f.Account.ID, f.Region, f.samples),
+		})
+		f.newest = max(f.newest, c.Minute)
+		f.watermark = max(f.watermark, f.newest-f.Lateness)
+	}
+	p.Watermark = f.watermark
+	return p
+}
+
+// Tick returns a pane that only moves time on.
+func (f *Feed) Tick(to schemas.Minute) schemas.Pane {
+	f.watermark = max(f.watermark, to)
+	return schemas.Pane{Account: f.Account, Region: f.Region, Watermark: f.watermark}
+}
+
+// End returns the pane that ends a bounded input: it closes the minutes seen, and the insights that are open.
+func (f *Feed) End() schemas.Pane {
+	p := f.Tick(f.newest + 1)
+	p.Close = true
+	return p
+}
+
+// Panes makes the panes of calls that arrive in batches of a number of minutes.
+func (f *Feed) Panes(calls []Call, batch schemas.Minute) []schemas.Pane {
+	for i := range calls {
+		calls[i].Arrival = max(calls[i].Arrival, calls[i].Minute)
+	}
+	slices.SortStableFunc(calls, func(a, b Call) int { return cmp.Compare(a.Arrival, b.Arrival) })
+	var panes []schemas.Pane
+	for len(calls) > 0 {
+		until := calls[0].Arrival - calls[0].Arrival%batch + batch
+		n := 0
+		for n < len(calls) && calls[n].Arrival < until {
+			n++
+		}
+		panes = append(panes, f.Pane(calls[:n]))
+		calls = calls[n:]
+	}
+	return panes
+}
+
+// Traffic makes the panes of one account in two regions over some days: people, deployments, jobs, steady callers, delays of
+// up to a quarter of an hour, a few late rows, quiet days with ticks, bursts from the second day on and an end. Equal seeds
+// give equal panes.
+func Traffic(seed uint64, account string, days int) []schemas.Pane {
+	r := rand.New(rand.NewPCG(seed, 1))
+	regions := []string{"eu-west-1", "us-east-1"}
+	calls := make([][]Call, len(regions))
+	end := Epoch + schemas.Minute(days)*schemas.Day
+	add := func(region int, c Call) {
+		c.Count = max(c.Count, 1)
+		c.Arrival = c.Minute + schemas.Minute(r.IntN(6))
+		if r.IntN(20) == 0 {
+			c.Arrival += schemas.Minute(r.IntN(10))
+		}
+		if r.IntN(500) == 0 {
+			c.Arrival += schemas.Hour
+		}
+		calls[region] = append(calls[region], c)
+	}
+	for k := range 14 {
+		region := k % len(regions)
+		c := Call{Service: fmt.Sprintf("service%d", k%3), Event: fmt.Sprintf("DeleteThing%d", k), SourceIP: "192.0.2.1",
+			AccessKey: fmt.Sprintf("AKIA%d", k%4), UserAgent: "aws-cli/2", Principal: fmt.Sprintf("user%d", k%5)}
+		for m := Epoch + schemas.Minute(r.IntN(60)); m < end; {
+			c.Minute = m
+			c.Principal = fmt.Sprintf("user%d", r.IntN(3)+k%5)
+			c.Error = []string{"", "", "", "", "AccessDenied"}[r.IntN(5)]
+			c.Read = k == 13
+			switch k % 4 {
+			case 0: // steady
+				c.Count = uint32(1 + r.IntN(3))
+				m += schemas.Minute(1 + r.IntN(15))
+			case 1: // people, in office hours
+				if h := int(m/60) % 24; h < 8 || h > 17 {
+					m += schemas.Hour
+					continue
+				}
+				c.Count = 1
+				m += schemas.Minute(1 + r.IntN(90))
+			case 2: // deployments
+				c.Count = uint32(1 + r.IntN(40))
+				m += schemas.Minute(2 + r.IntN(2)*r.IntN(800))
+			default: // sparse
+				c.Count = 1
+				m += schemas.Minute(1 + r.IntN(2000))
+			}
+			add(region, c)
+		}
+	}
+	for d := 1; d < days; d++ {
+		k := r.IntN(12)
+		c := Call{Service: fmt.Sprintf("service%d", k%3), Event: fmt.Sprintf("DeleteThing%d", k), SourceIP: "203.0.113.9",
+			AccessKey: "AKIASTOLEN", UserAgent: "python-requests", Principal: "mallory"}
+		from := Epoch + schemas.Minute(d)*schemas.Day + schemas.Minute(r.IntN(1300))
+		for m := range schemas.Minute(3 + r.IntN(30)) {
+			c.Minute, c.Count = from+m, uint32(20+r.IntN(300))
+			add(k%len(regions), c)
+		}
+	}
+	var panes []schemas.Pane
+	var arrival []schemas.Minute
+	feeds := make([]Feed, len(regions))
+	for i, region := range regions {
+		feeds[i] = Feed{Account: schemas.Account{Provider: schemas.AWS, ID: account}, Region: region, Lateness: 15}
+		some := feeds[i].Panes(calls[i], 5)
+		for _, p := range some {
+			arrival = append(arrival, p.Watermark)
+		}
+		panes = append(panes, some...)
+	}
+	order := make([]int, len(panes))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(arrival[a], arrival[b]) })
+	merged := make([]schemas.Pane, 0, len(panes)+4)
+	for _, i := range order {
+		merged = append(merged, panes[i])
+	}
+	for i := range feeds {
+		merged = append(merged, feeds[i].Tick(end), feeds[i].End())
+	}
+	return merged
+}

@@ -1,0 +1,181 @@
+package ingest
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/trailvane/trailvane/pipeline/runner"
+	"github.com/trailvane/trailvane/schemas"
+)
+
+// A plan is stored in a partition of its own, "plan-<lane>", in pages with the keys "page.0", "page.1" and so on. Entries are
+// appended to the last page until it is full. The checkpoint holds the number of pages and the sum of their hashes.
+
+const (
+	pageEntries = 500
+	pageBytes   = 512 << 10 // well below the 1 MiB of a message
+	commitPages = 16        // 8 MiB in one atomic batch
+
+	pageVersion = 1
+	planVersion = "plan 1"
+)
+
+// pages is what is known of the stored pages.
+type pages struct {
+	checkpoint schemas.Checkpoint
+	last       int    // number of the page that is written to
+	entries    int    // in it
+	body       []byte // of it
+	sum        uint64 // of the hashes of the full pages before it
+}
+
+func planPartition(lane int) string { return "plan-" + strconv.Itoa(lane) }
+
+func pageKey(page int) string { return "page." + strconv.Itoa(page) }
+
+func pageHash(page int, body []byte) uint64 {
+	h := xxhash.New()
+	h.WriteString(pageKey(page))
+	h.Write([]byte{0})
+	h.Write(body)
+	return h.Sum64()
+}
+
+// load reads the plan as the last commit left it.
+func (p *Plan) load(ctx context.Context, store runner.Store) error {
+	cp, state, err := store.Load(ctx, planPartition(p.lane))
+	if err != nil {
+		return fmt.Errorf("load the plan: %w", err)
+	}
+	if cp.Constants != "" && cp.Constants != planVersion {
+		return fmt.Errorf("load the plan: %w: %q", runner.ErrConstants, cp.Constants)
+	}
+	bodies := make(map[string][]byte, cp.Keys)
+	for key, body := range state {
+		bodies[key] = append([]byte(nil), body...)
+	}
+	sum := uint64(0)
+	for page := range int(cp.Keys) {
+		body, ok := bodies[pageKey(page)]
+		if !ok {
+			return fmt.Errorf("load the plan: %w: page %d of %d is missing", runner.ErrCorrupt, page, cp.Keys)
+		}
+		p.pages.sum = sum
+		sum += pageHash(page, body)
+		before := len(p.entries)
+		if p.entries, err = decodePage(p.entries, body); err != nil {
+			return fmt.Errorf("load the plan: %w: page %d: %w", runner.ErrCorrupt, page, err)
+		}
+		p.pages.last, p.pages.body, p.pages.entries = page, body, len(p.entries)-before
+	}
+	if sum != cp.Sum || uint64(len(bodies)) != cp.Keys {
+		return fmt.Errorf("load the plan: %w: %d pages with sum %x, not %d with %x",
+			runner.ErrCorrupt, len(bodies), sum, cp.Keys, cp.Sum)
+	}
+	p.pages.checkpoint = cp
+	p.stored = len(p.entries)
+	return nil
+}
+
+// commit stores the entries that are not yet stored.
+func (p *Plan) commit(ctx context.Context, store runner.Store) error {
+	changed := make(map[string][]byte)
+	g := &p.pages
+	for p.stored < len(p.entries) {
+		entry := p.entries[p.stored].append(nil)
+		if g.entries >= pageEntries || len(g.body)+len(entry) > pageBytes && g.entries > 0 {
+			changed[pageKey(g.last)] = g.body
+			g.sum += pageHash(g.last, g.body)
+			g.last, g.entries, g.body = g.last+1, 0, nil
+			if len(changed) == commitPages {
+				if err := p.commitPages(ctx, store, changed); err != nil {
+					return err
+				}
+				changed = make(map[string][]byte)
+			}
+		}
+		if g.entries == 0 {
+			g.body = append(g.body, pageVersion)
+		}
+		g.body = append(g.body, entry...)
+		g.entries++
+		p.stored++
+	}
+	if len(changed) == 0 && (g.entries == 0 || g.checkpoint.Keys == uint64(g.last+1) &&
+		g.checkpoint.Sum == g.sum+pageHash(g.last, g.body)) {
+		return nil
+	}
+	changed[pageKey(g.last)] = g.body
+	return p.commitPages(ctx, store, changed)
+}
+
+// commitPages stores pages up to the last of them, which is the one that is written to or the one before it.
+func (p *Plan) commitPages(ctx context.Context, store runner.Store, changed map[string][]byte) error {
+	g := &p.pages
+	cp := g.checkpoint
+	cp.Stream, cp.Constants, cp.Epoch = planPartition(p.lane), planVersion, cp.Epoch+1
+	cp.Keys, cp.Sum = uint64(g.last), g.sum
+	if body, ok := changed[pageKey(g.last)]; ok {
+		cp.Keys, cp.Sum = cp.Keys+1, cp.Sum+pageHash(g.last, body)
+	}
+	cp.Seq = uint64(p.stored)
+	if err := store.Commit(ctx, planPartition(p.lane), cp, changed); err != nil {
+		return fmt.Errorf("commit the plan: %w", err)
+	}
+	g.checkpoint = cp
+	return nil
+}
+
+// append appends the entry's stored form.
+func (e *Entry) append(b []byte) []byte {
+	for _, s := range []string{e.Name, e.Tag, e.Account, e.Format, string(e.Skip), e.Problem, string(e.Control), string(e.Body)} {
+		b = binary.AppendUvarint(b, uint64(len(s)))
+		b = append(b, s...)
+	}
+	for _, n := range []int64{e.Size, e.Time, e.From} {
+		b = binary.AppendVarint(b, n)
+	}
+	return b
+}
+
+var errPage = errors.New("malformed page")
+
+// decodePage appends the entries of a page.
+func decodePage(entries []Entry, b []byte) ([]Entry, error) {
+	if len(b) == 0 || b[0] != pageVersion {
+		return entries, fmt.Errorf("%w: version", errPage)
+	}
+	text := string(b[1:]) // all strings of the page alias it
+	b = b[1:]
+	for len(b) > 0 {
+		var e Entry
+		var skip, control, body string
+		for _, s := range []*string{&e.Name, &e.Tag, &e.Account, &e.Format, &skip, &e.Problem, &control, &body} {
+			n, size := binary.Uvarint(b)
+			if size <= 0 || n > uint64(len(b)-size) {
+				return entries, errPage
+			}
+			at := len(text) - len(b) + size
+			*s = text[at : at+int(n)]
+			b = b[size+int(n):]
+		}
+		e.Skip, e.Control = Reason(skip), schemas.ControlKind(control)
+		if body != "" {
+			e.Body = []byte(body)
+		}
+		for _, n := range []*int64{&e.Size, &e.Time, &e.From} {
+			v, size := binary.Varint(b)
+			if size <= 0 {
+				return entries, errPage
+			}
+			*n, b = v, b[size:]
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}

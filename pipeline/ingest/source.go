@@ -1,0 +1,164 @@
+package ingest
+
+import (
+	"context"
+	"io"
+
+	"github.com/trailvane/trailvane/pipeline/runner"
+	"github.com/trailvane/trailvane/schemas"
+)
+
+// readBytes bounds the bodies that one Read returns, so that output and commits come in between.
+const readBytes = 1 << 20
+
+// SourceConfig says how to read a plan.
+type SourceConfig struct {
+	Plan      *Plan
+	Connector Connector
+	Format    string // of all objects, empty if it is found out object by object
+
+	// Detect returns the format of a raw record.
+	Detect func(record string) (format string, ok bool)
+
+	Progress *Progress // may be nil
+}
+
+// A Source reads the objects of a plan in their order. The subjects of its records are those on which the processor puts
+// them. It ends with io.EOF behind the last entry.
+//
+// What it returns behind a position is a function of the plan and the bytes of the objects: reading again gives the same
+// records, byte for byte. A jump reads the object from its start, without putting together what is before the position.
+type Source struct {
+	plan    *Plan
+	reader  objectReader
+	records []runner.Record
+	bytes   int
+
+	place  int    // entry that is being read, from 1
+	opened bool   // it is an object, and open
+	pos    uint64 // last position that was passed
+	after  uint64 // what is up to here was returned before
+	began  bool
+	back   bool // behind a jump, nothing was returned yet
+	lost   bool // the position is not in the object: it has changed
+}
+
+var _ runner.Source = (*Source)(nil)
+
+// NewSource returns a reader of a plan.
+func NewSource(c SourceConfig) *Source {
+	s := &Source{plan: c.Plan}
+	s.reader = objectReader{
+		connector: c.Connector, lane: c.Plan.lane, format: c.Format, detect: c.Detect, progress: c.Progress, put: s.put,
+	}
+	return s
+}
+
+// Info says what the plan holds. It is the same input for ever.
+func (s *Source) Info(context.Context) (runner.Info, error) {
+	return runner.Info{ID: planPartition(s.plan.lane), First: 1, Last: uint64(len(s.plan.entries)+1)<<offsetBits - 1}, nil
+}
+
+// Read returns the records behind a position, at least one. The bodies are never used again, so they may be kept.
+func (s *Source) Read(ctx context.Context, after uint64) ([]runner.Record, error) {
+	if !s.began || after != s.pos {
+		s.jump(after)
+	}
+	clear(s.records)
+	s.records, s.bytes = s.records[:0], 0
+	for s.bytes < readBytes {
+		if s.place > len(s.plan.entries) {
+			break
+		}
+		if err := ctx.Err(); err != nil && len(s.records) == 0 {
+			return nil, err
+		} else if err != nil {
+			break
+		}
+		if err := s.step(ctx); err != nil {
+			if len(s.records) > 0 {
+				break // it comes again
+			}
+			return nil, err
+		}
+	}
+	if len(s.records) == 0 {
+		return nil, io.EOF
+	}
+	return s.records, nil
+}
+
+// jump goes to a position.
+func (s *Source) jump(after uint64) {
+	s.reader.close()
+	s.began, s.opened, s.back, s.lost = true, false, true, false
+	s.after = after
+	s.place = int(after >> offsetBits)
+	s.pos = uint64(s.place) << offsetBits
+	switch {
+	case after&lastOffset == lastOffset:
+		s.place++
+		s.pos = after
+	case s.place == 0:
+		s.place, s.pos = 1, after
+	}
+	if p := s.reader.progress; p != nil {
+		var objects, bytes, allBytes int64
+		for i := range s.plan.entries {
+			if i < s.place-1 {
+				objects++
+				bytes += s.plan.entries[i].Size
+			}
+			allBytes += s.plan.entries[i].Size
+		}
+		p.objects.Store(objects)
+		p.totalObjects.Store(int64(len(s.plan.entries)))
+		p.bytes.Store(bytes)
+		p.totalBytes.Store(allBytes)
+	}
+}
+
+// step reads a little of the entry at the place.
+func (s *Source) step(ctx context.Context) error {
+	e := &s.plan.entries[s.place-1]
+	if e.Control != "" {
+		s.put(lastOffset, schemas.RawSubject(s.plan.lane, string(e.Control)), func() []byte { return e.Body })
+		s.place++
+		return nil
+	}
+	if !s.opened {
+		if err := s.reader.open(ctx, e); err != nil {
+			return err
+		}
+		s.opened = true
+	}
+	if !s.reader.step() {
+		s.opened, s.lost = false, false
+		s.place++
+	}
+	return nil
+}
+
+// put appends a record, unless it was returned before.
+func (s *Source) put(offset uint64, subject string, body func() []byte) {
+	seq := uint64(s.place)<<offsetBits | offset
+	if seq <= s.after {
+		s.pos = seq
+		return
+	}
+	if s.back && s.pos != s.after {
+		// The bytes before the position are not what they were. Nobody can say which records behind it are new.
+		s.pos, s.lost = s.after, true
+		if offset < finalOffset {
+			s.reader.final(Changed, "the object has changed since a part of it was read")
+		}
+	}
+	if s.lost && offset < finalOffset {
+		return
+	}
+	s.back = false
+	b := body()
+	s.records = append(s.records, runner.Record{Seq: seq, Prev: s.pos, Subject: subject, Body: b})
+	s.bytes += len(b) + 256 // so that many small objects end a read, too
+	s.pos = seq
+}

@@ -1,0 +1,109 @@
+package ingest
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/trailvane/trailvane/pipeline/memory"
+	"github.com/trailvane/trailvane/pipeline/runner"
+	"github.com/trailvane/trailvane/schemas"
+)
+
+// plan makes a plan as analyze does.
+func plan(t testing.TB, c Connector, store runner.Store) *Plan {
+	t.Helper()
+	settings := schemas.DefaultSettings()
+	p, err := MakePlan(t.Context(), PlanConfig{
+		Connector: c, Store: store, Settings: &settings, End: &schemas.End{}, EventTime: eventTime, Remember: true,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func source(p *Plan, c Connector) *Source {
+	return NewSource(SourceConfig{Plan: p, Connector: c, Detect: detect})
+}
+
+// readAll returns what is behind a position, and checks that nothing is missing in between.
+func readAll(t testing.TB, s *Source, after uint64) []runner.Record {
+	t.Helper()
+	var all []runner.Record
+	for {
+		records, err := s.Read(t.Context(), after)
+		if err == io.EOF {
+			return all
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			if r.Prev != after || r.Seq <= after {
+				t.Fatalf("record %x follows %x, want %x", r.Seq, r.Prev, after)
+			}
+			after = r.Seq
+			all = append(all, r)
+		}
+	}
+}
+
+// text writes records as lines for people.
+func text(t testing.TB, records []runner.Record) []string {
+	t.Helper()
+	var lines []string
+	for _, r := range records {
+		line := fmt.Sprintf("%d.%d %s", r.Seq>>offsetBits, r.Seq&lastOffset, r.Subject)
+		switch {
+		case r.Subject == schemas.DeadSubject("ingest"):
+			var d schemas.DeadLetter
+			if err := d.Decode(r.Body); err != nil {
+				t.Fatal(err)
+			}
+			line += fmt.Sprintf(" %s+%d:%d %s %q", d.Object, d.Offset, d.Size, d.Reason, d.Raw)
+		case r.Subject == reportSubject:
+			line += " " + string(r.Body)
+		case strings.HasSuffix(r.Subject, "cloudtrail"):
+			var c schemas.Chunk
+			if err := c.Decode(r.Body); err != nil {
+				t.Fatal(err)
+			}
+			line += fmt.Sprintf(" %s (%s)", c.Object, c.Account)
+			for _, raw := range c.Records {
+				line += fmt.Sprintf(" %d:%s", raw.Offset, raw.Body)
+			}
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func TestSource(t *testing.T) {
+	files := objects{
+		"b/new.json":  `{"Records":[{"eventTime":200},{"eventTime":201}]}`,
+		"a/old.jsonl": "{\"eventTime\":100}\n{\"eventTime\n{\"eventTime\":101}",
+		"README.md":   "# No log\n\nBut text.\n",
+		"empty":       "",
+	}
+	s := source(plan(t, files, memory.NewBroker(nil).Store("ingest")), files)
+	got := text(t, readAll(t, s, 0))
+	want := []string{
+		"1.1099511627775 raw.0.settings",
+		`2.17 raw.0.cloudtrail a/old.jsonl () 0:{"eventTime":100}`,
+		`2.29 dead.ingest a/old.jsonl+18:11 malformed "{\"eventTime"`,
+		`2.47 raw.0.cloudtrail a/old.jsonl () 30:{"eventTime":101}`,
+		`2.1099511627775 ingest.report {"Object":"a/old.jsonl","Format":"cloudtrail","Records":2,"Bytes":34,"Stored":47,"Dead":{"malformed":1}}`,
+		`3.47 raw.0.cloudtrail b/new.json () 12:{"eventTime":200} 30:{"eventTime":201}`,
+		`3.1099511627775 ingest.report {"Object":"b/new.json","Format":"cloudtrail","Records":2,"Bytes":34,"Stored":49}`,
+		`4.1099511627775 ingest.report {"Object":"README.md","Skip":"not_a_log","Stored":20}`,
+		`5.1099511627775 ingest.report {"Object":"empty","Skip":"empty"}`,
+		"6.1099511627775 raw.0.end",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}

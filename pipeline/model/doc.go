@@ -1,0 +1,2 @@
+// Package model holds the statistics that detectors share.
+package model

@@ -1,0 +1,431 @@
+package model
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/trailvane/trailvane/schemas"
+)
+
+// A Config says what a machine watches. It is constant: state made with another one means something else.
+type Config struct {
+	// Counts says whether a row is input. Rows that are late never are.
+	Counts func(r *schemas.Row) bool
+
+	// ID tells the keys of one pane apart: rows have equal ids if, and only if, their keys are equal.
+	ID func(r *schemas.Row) uint64
+
+	// AppendKey appends the key of a row, which it has for ever: it is part of the insight ids and of the state. It is called
+	// once per pane and key. What it appends is cut to MaxKey bytes.
+	AppendKey func(b []byte, p *schemas.Pane, r *schemas.Row) []byte
+
+	Budget  float64 // false insights per account and month, before the setting multiplies it
+	MaxKeys int     // of an account; later ones are counted together under OverflowKey
+}
+
+const (
+	// MaxKey bounds a key: service and event name of both clouds have less than 120 bytes together.
+	MaxKey = 256
+
+	// OverflowKey is the key that counts what comes beyond the MaxKeys of an account.
+	OverflowKey = "__other/__other"
+
+	// DefaultMaxKeys is some ten times the number of write operations of the largest cloud, times a few regions.
+	DefaultMaxKeys = 50000
+
+	idleEviction = 100 * schemas.Day // longer than insights are kept, so that an ordinal never returns
+)
+
+// A Machine watches keyed counts of the accounts of one partition with the rate model, and answers with findings. A
+// detector of rates is a Config and words; see package apicallrate. It is used from one goroutine.
+type Machine struct {
+	config   Config
+	accounts map[schemas.Account]*account
+	slices   *stateSlices
+
+	// Scratch of one pane, kept for its memory.
+	ids     map[uint64]int32
+	keys    []paneKey
+	name    []byte
+	strings []uint32
+	rows    []row
+	out     []schemas.Finding
+}
+
+type paneKey struct {
+	name   string // of a series that is not there yet
+	series *series
+	added  bool // it has new rows
+}
+
+// NewMachine returns a machine without state.
+func NewMachine(c Config) *Machine {
+	if c.MaxKeys == 0 {
+		c.MaxKeys = DefaultMaxKeys
+	}
+	return &Machine{config: c, accounts: make(map[schemas.Account]*account), slices: new(stateSlices), ids: make(map[uint64]int32)}
+}
+
+// A task is the work on one pane: what it needs of settings, with the thresholds made from them.
+type task struct {
+	*Machine
+	p       *schemas.Pane
+	account *account
+	region  *region
+	prior   prior
+	learned schemas.Minute // no alarm before it
+	alpha   line           // for blocks of a key with a past
+	first   line           // for the first block of a key
+}
+
+// Observe works on one pane, in the order of DETECTION 2.3: add the rows, score open minutes on the model as it is, fold
+// the closed ones, emit. Findings are sorted by start minute, key and ordinal; they are whole but for what a detector knows
+// better: Object, Service, Event, Why.Detector and Why.Text. A finding is valid until emit returns.
+func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schemas.Finding)) {
+	a := m.account(p.Account)
+	m.slices.accounts[a.slice].dirty = true
+	a.learn = s.Learn
+	t := task{Machine: m, p: p, account: a, region: a.region(p.Region), prior: a.prior()}
+	t.alpha = newLine(m.config.Budget*s.Budget, shareRise, a.tested.month)
+	t.first = newLine(m.config.Budget*s.Budget, shareFirst, a.firsts.month+shippedFirsts)
+	m.out = m.out[:0]
+
+	t.add()
+	t.learned = a.born + s.Learn
+	for i := range m.keys {
+		if k := &m.keys[i]; k.added {
+			t.look(k.series)
+		}
+	}
+	if p.Watermark > t.region.watermark {
+		t.region.watermark = p.Watermark
+		t.fold()
+	}
+	if p.Close {
+		t.closeAll()
+	}
+	if a.seen {
+		if day := t.region.watermark.Day(); t.region.watermark != minMinute {
+			if a.roll(day) {
+				m.evict(a)
+			}
+		}
+	}
+
+	slices.SortStableFunc(m.out, func(x, y schemas.Finding) int {
+		return cmp.Or(cmp.Compare(x.Start, y.Start), strings.Compare(x.Key, y.Key), cmp.Compare(x.Ordinal, y.Ordinal), cmp.Compare(x.Kind, y.Kind))
+	})
+	for i := range m.out {
+		emit(&m.out[i])
+	}
+}
+
+// add puts the rows of the pane into the pending minutes of their series.
+func (t *task) add() {
+	p, a := t.p, t.account
+	clear(t.ids)
+	t.keys = t.keys[:0]
+	t.strings = slices.Grow(t.strings[:0], len(p.Strings))[:len(p.Strings)]
+	clear(t.strings)
+
+	unknown := 0
+	for i := range p.Rows {
+		r := &p.Rows[i]
+		if !a.seen || r.Minute < a.born {
+			a.seen, a.born = true, r.Minute
+		}
+		a.newest = max(a.newest, r.Minute)
+		if !t.counts(r) {
+			continue
+		}
+		id := t.config.ID(r)
+		if _, ok := t.ids[id]; ok {
+			continue
+		}
+		t.name = t.config.AppendKey(t.name[:0], p, r)
+		k := paneKey{series: t.region.series[string(t.name[:min(len(t.name), MaxKey)])]}
+		if k.series == nil {
+			k.name = string(t.name[:min(len(t.name), MaxKey)])
+			unknown++
+		}
+		t.ids[id] = int32(len(t.keys))
+		t.keys = append(t.keys, k)
+	}
+	if unknown > 0 {
+		t.admit(unknown)
+	}
+	for i := range p.Rows {
+		if r := &p.Rows[i]; t.counts(r) {
+			k := &t.keys[t.ids[t.config.ID(r)]]
+			k.added = true
+			t.addRow(k.series, r)
+		}
+	}
+}
+
+// counts leaves out what is late, also where the aggregator has not said so, and rows without calls.
+func (t *task) counts(r *schemas.Row) bool {
+	return !r.Late && r.Minute >= t.region.watermark && r.Count > 0 && t.config.Counts(r)
+}
+
+// admit makes the series that are new in the pane, in the order of their names where there is no room for all.
+func (t *task) admit(unknown int) {
+	order := make([]int, 0, unknown)
+	for i := range t.keys {
+		if t.keys[i].series == nil {
+			order = append(order, i)
+		}
+	}
+	slices.SortFunc(order, func(i, j int) int { return strings.Compare(t.keys[i].name, t.keys[j].name) })
+	for _, i := range order {
+		name := t.keys[i].name
+		if t.account.keys >= t.config.MaxKeys && t.region.series[name] == nil {
+			name = OverflowKey
+		}
+		t.keys[i].series = t.series(t.region, name)
+	}
+	// Two keys of a pane may be one series now; it must be looked at once.
+	seen := make(map[*series]int32, len(t.keys))
+	for id, i := range t.ids {
+		s := t.keys[i].series
+		if first, ok := seen[s]; ok {
+			t.ids[id] = min(first, i)
+			seen[s] = min(first, i)
+		} else {
+			seen[s] = i
+		}
+	}
+	for id, i := range t.ids {
+		t.ids[id] = seen[t.keys[i].series]
+	}
+}
+
+func (m *Machine) account(id schemas.Account) *account {
+	a := m.accounts[id]
+	if a == nil {
+		id = schemas.Account{Provider: schemas.Provider(strings.Clone(string(id.Provider))), ID: strings.Clone(id.ID)}
+		a = newAccount(id)
+		m.accounts[id] = a
+		m.slices.addAccount(a)
+	}
+	return a
+}
+
+func (m *Machine) series(r *region, name string) *series {
+	s := r.series[name]
+	if s == nil {
+		s = &series{key: name, in: r}
+		r.series[s.key] = s
+		r.account.keys++
+		m.slices.add(s)
+	}
+	return s
+}
+
+func (t *task) addRow(s *series, r *schemas.Row) {
+	var of tuple
+	for d, i := range [dimensions]uint32{r.UserAgent, r.Principal, r.ErrorCode, r.SourceIP, r.AccessKey} {
+		of[d] = t.value(i)
+	}
+	sample := r.Sample
+	if len(sample) > maxSample {
+		sample = sample[:maxSample]
+	}
+	n := len(s.pending)
+	s.pending = t.account.names.addRow(s.pending, row{int32(r.Minute), of, uint64(r.Count), sample})
+	if len(s.pending) > n && !hasOther(s.pending, r.Minute) {
+		t.region.await(s, r.Minute)
+	}
+	t.slices.touch(s)
+}
+
+// hasOther reports that the minute had a row before the one just added.
+func hasOther(rows []row, m schemas.Minute) bool {
+	n := 0
+	for i := len(rows) - 1; i >= 0 && schemas.Minute(rows[i].minute) >= m && n < 2; i-- {
+		if schemas.Minute(rows[i].minute) == m {
+			n++
+		}
+	}
+	return n == 2
+}
+
+// value interns a string of the pane's dictionary once.
+func (t *task) value(i uint32) uint32 {
+	if int(i) >= len(t.strings) {
+		return noValue // no aggregator of ours makes such a pane
+	}
+	if t.strings[i] == 0 && t.p.Strings[i] != "" {
+		t.strings[i] = t.account.names.intern(t.p.Strings[i])
+	}
+	return t.strings[i]
+}
+
+// look scores the open minutes of a series on the model as it is, and opens an insight at the first that alarms.
+func (t *task) look(s *series) {
+	if s.open != nil || len(s.pending) == 0 {
+		return // the fold follows it
+	}
+	var all uint64
+	for _, r := range s.pending {
+		all += r.count
+	}
+	model := &s.rate
+	if !s.alive {
+		born := newRate(schemas.Minute(s.pending[0].minute))
+		model = &born
+	}
+	if float64(all)+max(model.s[fast], model.s[slow]) < gateExcess {
+		return // no window can pass the gate
+	}
+	l := model.lookout(&t.prior)
+	var start, last schemas.Minute
+	running := s.run != nil
+	if running {
+		start, last = s.run.start, s.run.last
+	}
+	for rows := s.pending; len(rows) > 0; {
+		n, y := pendingMinute(rows)
+		sc := l.see(schemas.Minute(rows[0].minute), y)
+		rows = rows[n:]
+		running = running && sc.elevated
+		if !sc.elevated {
+			continue
+		}
+		if !running || (&run{start: start, last: last}).over(sc.minute) {
+			start, running = sc.minute, true
+		}
+		last = sc.minute
+		if t.alarm(model, &sc) {
+			t.openInsight(s, start, &sc, model.evidence(&l.flow, &sc, l.tails))
+			return
+		}
+	}
+}
+
+// alarm is rule R1.
+func (t *task) alarm(r *rate, sc *score) bool {
+	return sc.elevated && sc.minute >= t.learned && sc.lnP <= t.line(r).ln
+}
+
+func (t *task) line(r *rate) *line {
+	if r.settled {
+		return &t.alpha
+	}
+	return &t.first
+}
+
+// fold takes the minutes that are closed now into the models, in ascending order, and ends what has cooled.
+func (t *task) fold() {
+	r := t.region
+	n := 0
+	for ; n < len(r.due) && r.due[n].minute < r.watermark; n++ {
+		for _, s := range r.due[n].series {
+			t.foldMinute(s)
+		}
+	}
+	r.done(n)
+	for i := 0; i < len(r.open); {
+		if s := r.open[i]; !t.over(s, r.watermark) {
+			i++
+		}
+	}
+}
+
+// over closes the open insight of a series if it has ended, all minutes before m being closed.
+func (t *task) over(s *series, m schemas.Minute) bool {
+	end, limit := s.end(), s.open.start+maxDuration
+	switch {
+	case end >= limit && m >= limit:
+		t.closeInsight(s, limit, schemas.MaxDuration)
+	case m >= end+coolTime:
+		t.closeInsight(s, end, schemas.Cooled)
+	default:
+		return false
+	}
+	return true
+}
+
+// foldMinute folds the first pending minute of a series.
+func (t *task) foldMinute(s *series) {
+	n, y := pendingMinute(s.pending)
+	minute := schemas.Minute(s.pending[0].minute)
+	rows := s.pending[:n]
+	slices.SortFunc(rows, t.account.names.compare)
+	t.slices.touch(s)
+
+	if s.open != nil {
+		t.over(s, minute)
+	}
+	if !s.alive {
+		s.rate, s.alive, s.day = newRate(minute), true, minute.Day()
+		t.account.tested.today++
+		if minute >= t.learned {
+			t.account.firsts.today++
+		}
+	} else if hour := hourOf(minute); hour != s.rate.block {
+		t.closeBlock(s, hour)
+		t.account.tested.today++
+	}
+
+	settled := s.rate.settled
+	sc := s.rate.fold(minute, y, &t.prior)
+	s.count(minute, y)
+	s.follow(&sc, rows)
+	alarm := t.alarm(&s.rate, &sc)
+	if alarm && s.open == nil {
+		t.openInsight(s, s.run.start, &sc, s.rate.evidence(&s.rate.flow, &sc, s.rate.fitted(&t.prior)))
+	}
+	if s.open != nil {
+		s.told = true
+		s.open.confirmed = s.open.confirmed || alarm
+		if alarm && (sc.lnP < s.open.best.lnP || !s.open.best.closed) {
+			s.open.best = s.rate.evidence(&s.rate.flow, &sc, s.rate.fitted(&t.prior))
+			s.open.best.closed = true
+		}
+	} else if sc.elevated && minute >= t.learned && sc.lnP < s.peak.lnP {
+		s.peak = nearMiss{region: s.in.name, key: s.key, minute: minute, lnP: sc.lnP, line: t.line(&s.rate).ln,
+			window: uint8(sc.window), s: sc.s, m: sc.m}
+	}
+	if settled && s.rate.calls >= seasonCalls && sc.rarest >= lnSuspect {
+		if s.usual == nil {
+			s.usual = &usual{day: minute.Day()}
+		}
+		s.usual.add(minute.Day(), rows)
+	}
+	s.pending = s.pending[:copy(s.pending, s.pending[n:])]
+}
+
+// closeBlock closes the open block of a series because an active minute of a later hour has come.
+func (t *task) closeBlock(s *series, hour schemas.Minute) {
+	a := t.account
+	old := s.rate.block-s.rate.born > poolAge
+	maxima, units, first := s.rate.closeBlock(hour)
+	for w := range windows {
+		if old {
+			a.pools[w].add(maxima[w], units)
+		}
+		if first && s.rate.born >= t.learned {
+			a.first.live[w][bin(maxima[w])] += uint32(units)
+		}
+	}
+	if !s.told {
+		a.offer(s.peak)
+	}
+	s.peak, s.told = nearMiss{}, s.open != nil
+}
+
+// evict drops the series that have been idle for longer than insights are kept.
+func (m *Machine) evict(a *account) {
+	for _, r := range a.regions {
+		for key, s := range r.series {
+			if s.alive && s.open == nil && len(s.pending) == 0 && int64(r.watermark)-int64(s.rate.last) > int64(idleEviction) {
+				delete(r.series, key)
+				a.keys--
+				m.slices.remove(s)
+			}
+		}
+	}
+	a.weed()
+}

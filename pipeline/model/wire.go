@@ -1,0 +1,298 @@
+package model
+
+import (
+	"slices"
+
+	"github.com/trailvane/trailvane/schemas"
+)
+
+// What one series and one account look like in a slice. Fields are only ever appended, with a new stateVersion.
+
+func (s *series) append(w *writer) {
+	w.string(s.key)
+	w.flags(s.alive, s.usual != nil, s.run != nil, s.open != nil, s.peak.lnP != 0, s.told)
+	w.uint(uint64(s.ordinal))
+	w.minute(s.lastEnd)
+	if s.alive {
+		s.rate.append(w)
+		w.int(int64(s.day))
+		for _, n := range s.days {
+			w.uint(n)
+		}
+	}
+	n := &s.in.account.names
+	slices.SortFunc(s.pending, n.compare)
+	n.appendRows(w, s.pending)
+	if s.usual != nil {
+		w.int(int64(s.usual.day))
+		for _, top := range s.usual.top {
+			w.uint(uint64(len(top)))
+			for _, v := range top {
+				w.string(n.of[v.id])
+				w.float32(v.n)
+			}
+		}
+	}
+	if s.run != nil {
+		w.minute(s.run.start)
+		w.minute(s.run.last)
+		s.run.main.append(w, n)
+		n.appendRows(w, s.run.tail)
+	}
+	if s.open != nil {
+		s.open.append(w, n)
+	}
+	if s.peak.lnP != 0 {
+		s.peak.append(w)
+	}
+}
+
+func (s *series) read(r *reader) { // the key is read
+	var hasUsual, hasRun, hasOpen, hasPeak bool
+	r.flags(&s.alive, &hasUsual, &hasRun, &hasOpen, &hasPeak, &s.told)
+	s.ordinal = uint32(r.upTo(1<<32 - 1))
+	s.lastEnd = r.minute()
+	if s.alive {
+		s.rate.read(r)
+		s.day = r.int32()
+		for i := range s.days {
+			s.days[i] = r.uint()
+		}
+	}
+	n := &s.in.account.names
+	s.pending = n.readRows(r)
+	for i, row := range s.pending {
+		m := schemas.Minute(row.minute)
+		if i == 0 || s.pending[i-1].minute != row.minute {
+			s.in.await(s, m)
+		}
+	}
+	if hasUsual {
+		s.usual = &usual{day: r.int32()}
+		for d := range s.usual.top {
+			for range r.upTo(topValues) {
+				s.usual.top[d] = append(s.usual.top[d], usualValue{n.intern(r.string()), r.float32()})
+			}
+		}
+	}
+	if hasRun {
+		s.run = &run{start: r.minute(), last: r.minute()}
+		s.run.main.read(r, n)
+		s.run.tail = n.readRows(r)
+	}
+	if hasOpen {
+		s.open = new(insight)
+		s.open.read(r, n)
+		s.in.open = append(s.in.open, s)
+	}
+	if hasPeak {
+		s.peak.read(r)
+	}
+}
+
+func (r *rate) append(w *writer) {
+	w.flags(r.season != nil, r.suspect, r.hot, r.settled)
+	w.minute(r.last)
+	w.minute(r.born)
+	w.minute(r.block)
+	w.minute(r.hotMin)
+	w.uint(r.calls)
+	w.floats(r.a, r.b)
+	for i := range windows {
+		w.floats(r.s[i], r.m[i], r.sv[i], r.sn[i], r.current[i])
+		histogramTo(w, r.hist[i][:])
+	}
+	if r.season != nil {
+		for i := range r.season.a {
+			w.float32(r.season.a[i])
+			w.float32(r.season.b[i])
+		}
+	}
+}
+
+func (r *rate) read(in *reader) {
+	var hasSeason bool
+	in.flags(&hasSeason, &r.suspect, &r.hot, &r.settled)
+	r.last, r.born, r.block, r.hotMin = in.minute(), in.minute(), in.minute(), in.minute()
+	r.calls = in.uint()
+	in.floats(&r.a, &r.b)
+	for i := range windows {
+		in.floats(&r.s[i], &r.m[i], &r.sv[i], &r.sn[i], &r.current[i])
+		histogramFrom(in, r.hist[i][:])
+	}
+	if hasSeason {
+		r.season = new(season)
+		for i := range r.season.a {
+			r.season.a[i], r.season.b[i] = in.float32(), in.float32()
+		}
+	}
+}
+
+func (n *names) appendRows(w *writer, rows []row) {
+	w.uint(uint64(len(rows)))
+	for _, r := range rows {
+		w.int(int64(r.minute))
+		for _, id := range r.of {
+			w.string(n.of[id])
+		}
+		w.uint(r.count)
+		w.string(r.sample)
+	}
+}
+
+func (n *names) readRows(r *reader) []row {
+	var rows []row
+	for i := range r.length(dimensions + 3) {
+		x := row{minute: r.int32()}
+		for d := range x.of {
+			x.of[d] = n.intern(r.string())
+		}
+		x.count = r.uint()
+		x.sample = r.string()
+		if r.bad || i > 0 && x.minute < rows[i-1].minute {
+			r.fail()
+			return nil
+		}
+		rows = append(rows, x)
+	}
+	return rows
+}
+
+func (s *sketch) append(w *writer, n *names) {
+	w.uint(s.count)
+	for _, top := range s.top {
+		w.uint(uint64(len(top)))
+		for _, c := range top {
+			w.string(n.of[c.id])
+			w.uint(c.n)
+		}
+	}
+	w.uint(uint64(len(s.samples)))
+	for _, id := range s.samples {
+		w.string(id)
+	}
+}
+
+func (s *sketch) read(r *reader, n *names) {
+	s.count = r.uint()
+	for d := range s.top {
+		for range r.upTo(topValues) {
+			s.top[d] = append(s.top[d], counted{n.intern(r.string()), r.uint()})
+		}
+	}
+	for range r.upTo(maxSamples) {
+		s.samples = append(s.samples, r.string())
+	}
+}
+
+func (o *insight) append(w *writer, n *names) {
+	w.minute(o.start)
+	w.minute(o.alarm)
+	w.flags(o.confirmed, o.best.closed)
+	e := &o.best
+	w.uint(uint64(e.window))
+	w.floats(e.lnP, e.s, e.m, e.normalMax, e.lambda, e.season, e.spread, e.blocks, e.ageDays)
+	w.floats(o.baseline, o.line.alpha, o.line.ln, o.line.tested, o.line.budget)
+	w.uint(uint64(o.covered))
+	w.int(o.continues)
+	for _, shares := range o.usual {
+		w.uint(uint64(len(shares)))
+		for _, v := range shares {
+			w.string(n.of[v.id])
+			w.float(v.share)
+		}
+	}
+}
+
+func (o *insight) read(r *reader, n *names) {
+	o.start, o.alarm = r.minute(), r.minute()
+	r.flags(&o.confirmed, &o.best.closed)
+	e := &o.best
+	e.window = uint8(r.upTo(windows - 1))
+	r.floats(&e.lnP, &e.s, &e.m, &e.normalMax, &e.lambda, &e.season, &e.spread, &e.blocks, &e.ageDays)
+	r.floats(&o.baseline, &o.line.alpha, &o.line.ln, &o.line.tested, &o.line.budget)
+	o.covered = uint32(r.upTo(1<<32 - 1))
+	o.continues = r.int()
+	for d := range o.usual {
+		for range r.upTo(topValues) {
+			o.usual[d] = append(o.usual[d], usualShare{n.intern(r.string()), r.float()})
+		}
+	}
+}
+
+func (x *nearMiss) append(w *writer) {
+	w.string(x.region)
+	w.string(x.key)
+	w.minute(x.minute)
+	w.uint(uint64(x.window))
+	w.floats(x.lnP, x.line, x.s, x.m)
+}
+
+func (x *nearMiss) read(r *reader) {
+	x.region, x.key, x.minute = r.string(), r.string(), r.minute()
+	x.window = uint8(r.upTo(windows - 1))
+	r.floats(&x.lnP, &x.line, &x.s, &x.m)
+}
+
+func (a *account) append(w *writer) {
+	w.string(string(a.id.Provider))
+	w.string(a.id.ID)
+	w.flags(a.seen, a.rolled)
+	w.minute(a.born)
+	w.minute(a.newest)
+	w.minute(a.learn)
+	w.int(int64(a.day))
+	a.tested.append(w)
+	a.firsts.append(w)
+	for i := range windows {
+		histogramTo(w, a.pools[i].live[:])
+		w.float(a.pools[i].beta0)
+		histogramTo(w, a.first.live[i][:])
+		f := &a.first.frozen[i]
+		w.floats(f.u, f.beta, f.lnTop, f.n)
+	}
+	w.uint(uint64(len(a.near)))
+	for i := range a.near {
+		a.near[i].append(w)
+	}
+	w.uint(uint64(len(a.regions)))
+	for _, name := range sortedKeys(a.regions) {
+		w.string(name)
+		w.minute(a.regions[name].watermark)
+	}
+}
+
+func (a *account) read(r *reader) { // the id is read
+	r.flags(&a.seen, &a.rolled)
+	a.born, a.newest, a.learn = r.minute(), r.minute(), r.minute()
+	a.day = r.int32()
+	a.tested.read(r)
+	a.firsts.read(r)
+	for i := range windows {
+		histogramFrom(r, a.pools[i].live[:])
+		a.pools[i].beta0 = r.float()
+		histogramFrom(r, a.first.live[i][:])
+		f := &a.first.frozen[i]
+		r.floats(&f.u, &f.beta, &f.lnTop, &f.n)
+	}
+	a.near = nil
+	for range r.upTo(maxNear) {
+		var x nearMiss
+		x.read(r)
+		a.near = append(a.near, x)
+	}
+	for range r.length(2) {
+		name := r.string()
+		a.region(name).watermark = r.minute()
+	}
+}
+
+func (y *yearly) append(w *writer) {
+	w.uint(y.today)
+	w.floats(y.n, y.days, y.month)
+}
+
+func (y *yearly) read(r *reader) {
+	y.today = r.uint()
+	r.floats(&y.n, &y.days, &y.month)
+}

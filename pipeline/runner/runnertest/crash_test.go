@@ -1,0 +1,7 @@
+package runnertest
+
+import (
+	"testing"
+)
+
+func TestRule9_CrashAnywhere(t *testing.T) { Crash(t, toy()) }

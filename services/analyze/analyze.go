@@ -1,0 +1,332 @@
+// Package analyze replays logs through the whole pipeline in one process and returns the insights: ingest, normalizer,
+// aggregator, detectors and pairer, each a stage on an embedded broker, exactly as they run when they are spread over hosts.
+//
+// The stages end one after the other. When ingest has read everything, the normalizers work on what is left in their
+// streams and end, then the aggregators, and so on: nothing is left behind, and nobody waits for time to pass.
+package analyze
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	natsjetstream "github.com/nats-io/nats.go/jetstream"
+	"github.com/trailvane/trailvane/pipeline/aggregate"
+	"github.com/trailvane/trailvane/pipeline/detect"
+	"github.com/trailvane/trailvane/pipeline/detect/all"
+	"github.com/trailvane/trailvane/pipeline/ingest"
+	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/normalize"
+	"github.com/trailvane/trailvane/pipeline/pair"
+	"github.com/trailvane/trailvane/pipeline/runner"
+	"github.com/trailvane/trailvane/schemas"
+	"github.com/trailvane/trailvane/services/aggregator"
+	"github.com/trailvane/trailvane/services/detector"
+	ingestservice "github.com/trailvane/trailvane/services/ingest"
+	"github.com/trailvane/trailvane/services/internal/broker"
+	"github.com/trailvane/trailvane/services/internal/service"
+	"github.com/trailvane/trailvane/services/normalizer"
+	"github.com/trailvane/trailvane/services/pairer"
+)
+
+// Options say what to analyze.
+type Options struct {
+	Paths  []string  // files, folders, globs, "-" for Stdin
+	Stdin  io.Reader // may be nil
+	Format string    // of all objects; empty: each object's is found out
+
+	// Store is the folder that keeps the streams and the state, so that the next run goes on; empty: a temporary one.
+	Store      string
+	Partitions int
+	Settings   schemas.Settings
+
+	Progress *ingest.Progress // may be nil; may be read while Run works
+	Log      *slog.Logger     // what goes wrong and is tried again; slog.Default() if nil
+}
+
+// A Result is what was found, from the first run of a store on.
+type Result struct {
+	Insights []schemas.Insight // by event time, then id
+
+	Found     ingest.Found // objects, compared with earlier runs of the store
+	Objects   int          // in all runs
+	Ingest    ingest.Stats
+	Normalize normalize.Stats
+	Aggregate aggregate.Stats
+	Pair      pair.Stats
+	Dead      []schemas.DeadLetter // the first ones
+	Conflicts uint64               // insight events that were found again with other bytes: a bug of ours if not 0
+
+	NearMisses []detect.NearMiss // what came closest to the line without crossing it, closest first
+	Learning   []detect.Learning // accounts that have not finished learning
+
+	Took time.Duration
+}
+
+// maxDead bounds Result.Dead: enough to see what kind of thing goes wrong.
+const maxDead = 5
+
+// Run analyzes. When the context ends it stops cleanly and returns its error; with a Store, the same call goes on later.
+func Run(ctx context.Context, o Options) (*Result, error) {
+	begun := time.Now()
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Progress == nil {
+		o.Progress = new(ingest.Progress)
+	}
+	dir := o.Store
+	if dir == "" {
+		temporary, err := os.MkdirTemp("", "trailvane-")
+		if err != nil {
+			return nil, fmt.Errorf("make a folder for the streams: %w", err)
+		}
+		defer os.RemoveAll(temporary)
+		dir = temporary
+	}
+	b, err := broker.Start(ctx, broker.Config{Dir: dir, Log: o.Log})
+	if err != nil {
+		return nil, err
+	}
+	defer b.Shutdown()
+	js, err := b.JetStream(nats.Name("analyze"))
+	if err != nil {
+		return nil, err
+	}
+	defer js.Conn().Close()
+
+	d, err := deploy(ctx, js, o)
+	if err != nil {
+		return nil, err
+	}
+	p, err := open(ctx, d, o)
+	if err != nil {
+		return nil, err
+	}
+	defer p.close()
+	if err := p.run(ctx); err != nil {
+		return nil, err
+	}
+	r, err := p.result(ctx, js)
+	if err != nil {
+		return nil, err
+	}
+	r.Took = time.Since(begun)
+	return r, nil
+}
+
+// lanes is the number of lanes: one core reads and scans faster than the others can follow.
+const lanes = 1
+
+func deploy(ctx context.Context, js natsjetstream.JetStream, o Options) (*service.Deployment, error) {
+	id := jetstream.Identity{
+		Lanes: lanes, Partitions: o.Partitions,
+		Lateness: int(o.Settings.Lateness), Learn: int(o.Settings.Learn), Budget: o.Settings.Budget,
+	}
+	stages := []string{ingestservice.Bucket, normalizer.Bucket, aggregator.Bucket, pairer.Bucket}
+	for _, t := range types() {
+		stages = append(stages, detector.Bucket(t))
+	}
+	if err := jetstream.Deploy(ctx, js, jetstream.DefaultTopology(id, stages...)); err != nil {
+		if errors.Is(err, jetstream.ErrIdentity) {
+			return nil, fmt.Errorf("open the store %s: %w; use the same options, or another folder", o.Store, err)
+		}
+		return nil, err
+	}
+	return &service.Deployment{JS: js, Identity: id, Instance: "analyze-" + uuid.NewString(), Log: o.Log}, nil
+}
+
+// types returns the insight types that have a detector, in order.
+func types() []schemas.InsightType {
+	var types []schemas.InsightType
+	for t := range all.Detectors() {
+		types = append(types, t)
+	}
+	slices.Sort(types)
+	return types
+}
+
+// pipeline is all stages, in the order of the flow.
+type pipeline struct {
+	ingest      *ingestservice.Lane
+	normalizers []*normalizer.Partition
+	aggregators []*aggregator.Partition
+	detectors   []*detector.Partition
+	pairers     []*pairer.Partition
+}
+
+func open(ctx context.Context, d *service.Deployment, o Options) (_ *pipeline, err error) {
+	p := new(pipeline)
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	if p.ingest, err = ingestservice.Open(ctx, d, ingestservice.Config{
+		Paths: o.Paths, Stdin: o.Stdin, Format: o.Format, Remember: o.Store != "", Dir: o.Store,
+		Settings: o.Settings, End: &schemas.End{Close: o.Store == ""}, Progress: o.Progress,
+	}); err != nil {
+		return nil, err
+	}
+	for lane := range d.Identity.Lanes {
+		n, err := normalizer.Open(ctx, d, lane)
+		if err != nil {
+			return nil, err
+		}
+		p.normalizers = append(p.normalizers, n)
+	}
+	for i := range d.Identity.Partitions {
+		a, err := aggregator.Open(ctx, d, i)
+		if err != nil {
+			return nil, err
+		}
+		p.aggregators = append(p.aggregators, a)
+		for _, t := range types() {
+			det, err := detector.Open(ctx, d, t, i)
+			if err != nil {
+				return nil, err
+			}
+			p.detectors = append(p.detectors, det)
+		}
+		pr, err := pairer.Open(ctx, d, i)
+		if err != nil {
+			return nil, err
+		}
+		p.pairers = append(p.pairers, pr)
+	}
+	return p, nil
+}
+
+// part is a partition of any stage.
+type part interface {
+	Run(ctx context.Context) error
+	Drain()
+	Close()
+}
+
+func (p *pipeline) levels() [][]part {
+	var in []part
+	if p.ingest != nil {
+		in = []part{p.ingest}
+	}
+	return [][]part{in, parts(p.normalizers), parts(p.aggregators), parts(p.detectors), parts(p.pairers)}
+}
+
+func parts[P part](of []P) []part {
+	all := make([]part, len(of))
+	for i := range of {
+		all[i] = of[i]
+	}
+	return all
+}
+
+func (p *pipeline) close() {
+	for _, level := range p.levels() {
+		for _, s := range level {
+			s.Close()
+		}
+	}
+}
+
+// run runs all stages at once and ends them one after the other. The first error ends them all.
+func (p *pipeline) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	levels := p.levels()
+	done := make([]sync.WaitGroup, len(levels))
+	for i, level := range levels {
+		for _, s := range level {
+			done[i].Go(func() {
+				if err := s.Run(ctx); err != nil {
+					cancel(err)
+				}
+			})
+		}
+	}
+	for i, level := range levels {
+		if i > 0 {
+			for _, s := range level {
+				s.Drain()
+			}
+		}
+		done[i].Wait()
+	}
+	return context.Cause(ctx)
+}
+
+// result collects what the stages have left.
+func (p *pipeline) result(ctx context.Context, js natsjetstream.JetStream) (*Result, error) {
+	r := &Result{
+		Found: p.ingest.Plan.Found(), Objects: p.ingest.Plan.Objects(), Ingest: p.ingest.Processor().Stats(),
+		Normalize: normalize.Stats{}, Pair: pair.Stats{},
+	}
+	for _, n := range p.normalizers {
+		r.Normalize = r.Normalize.Add(n.Processor().Stats())
+	}
+	for _, a := range p.aggregators {
+		r.Aggregate = r.Aggregate.Add(a.Processor().Stats())
+	}
+	for _, d := range p.detectors {
+		if e, ok := d.Processor().Detector().(detect.Explainer); ok {
+			r.NearMisses = append(r.NearMisses, e.NearMisses()...)
+			r.Learning = append(r.Learning, e.Learning()...)
+		}
+	}
+	for _, s := range p.pairers {
+		r.Pair = r.Pair.Add(s.Processor().Stats())
+		r.Conflicts += s.Conflicts()
+	}
+	err := jetstream.ReadAll(ctx, js, jetstream.InsightsStream, func(rec runner.Record) error {
+		var i schemas.Insight
+		if err := i.Decode(rec.Body); err != nil {
+			return fmt.Errorf("insight on %s: %w", rec.Subject, err)
+		}
+		r.Insights = append(r.Insights, i)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the insights: %w", err)
+	}
+	slices.SortFunc(r.Insights, func(a, b schemas.Insight) int {
+		return cmp.Or(cmp.Compare(a.EventTime, b.EventTime), cmp.Compare(a.EventID, b.EventID))
+	})
+	r.Dead, err = firstDead(ctx, js)
+	return r, err
+}
+
+var errEnough = errors.New("enough")
+
+// firstDead returns the first dead letters. One that was put twice, because the first put was not known to be stored,
+// counts once.
+func firstDead(ctx context.Context, js natsjetstream.JetStream) ([]schemas.DeadLetter, error) {
+	var dead []schemas.DeadLetter
+	seen := make(map[string]schemas.Number)
+	err := jetstream.ReadAll(ctx, js, jetstream.DeadStream, func(rec runner.Record) error {
+		if n, ok := seen[rec.Producer]; ok && !n.Less(rec.Number) {
+			return nil
+		}
+		seen[rec.Producer] = rec.Number
+		var d schemas.DeadLetter
+		if err := d.Decode(rec.Body); err != nil {
+			return err
+		}
+		d.Raw = slices.Clone(d.Raw)
+		if dead = append(dead, d); len(dead) == maxDead {
+			return errEnough
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, errEnough) {
+		return nil, fmt.Errorf("read the dead letters: %w", err)
+	}
+	return dead, nil
+}

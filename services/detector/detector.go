@@ -1,0 +1,32 @@
+// Package detector is the service that judges windows: one stage for each insight type, so that a type can be scaled,
+// stopped and changed by itself.
+package detector
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/trailvane/trailvane/pipeline/detect"
+	"github.com/trailvane/trailvane/pipeline/detect/all"
+	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/schemas"
+	"github.com/trailvane/trailvane/services/internal/service"
+)
+
+// Bucket names the state of a type's stage.
+func Bucket(t schemas.InsightType) string { return "detector-" + string(t) }
+
+// A Partition runs one detector on one partition.
+type Partition = service.Partition[*detect.Processor]
+
+// Open prepares the detector of a type and partition.
+func Open(ctx context.Context, d *service.Deployment, t schemas.InsightType, partition int) (*Partition, error) {
+	make, ok := all.Detectors()[t]
+	if !ok {
+		return nil, fmt.Errorf("there is no detector for %s", t)
+	}
+	return service.Open(ctx, d, service.Stage[*detect.Processor]{
+		Name: Bucket(t), Partition: partition, Input: jetstream.WindowsStream(partition), Constants: "",
+		New: func(generation uint64) *detect.Processor { return detect.NewProcessor(partition, generation, make()) },
+	})
+}

@@ -1,0 +1,134 @@
+// Package ingest reads logs from outside: it has the connectors of pipeline/ingest that do I/O.
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/trailvane/trailvane/pipeline/ingest"
+)
+
+// Files is a connector of files. Their names are absolute paths with slashes.
+type Files struct {
+	paths []string // files, folders
+}
+
+var _ ingest.Connector = (*Files)(nil)
+
+// NewFiles returns a connector of the files that the arguments name: files, folders with all that is below them, and glob
+// patterns. An argument that names nothing is an error.
+func NewFiles(args ...string) (*Files, error) {
+	f := &Files{}
+	for _, arg := range args {
+		paths := []string{arg}
+		if _, err := os.Stat(arg); errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(arg, "*?[") {
+			var err error
+			if paths, err = filepath.Glob(arg); err != nil {
+				return nil, fmt.Errorf("pattern %s: %w", arg, err)
+			}
+			if len(paths) == 0 {
+				return nil, fmt.Errorf("pattern %s matches no file", arg)
+			}
+		} else if err != nil {
+			return nil, err // names the path
+		}
+		for _, p := range paths {
+			p, err := filepath.Abs(p)
+			if err != nil {
+				return nil, err
+			}
+			f.paths = append(f.paths, p)
+		}
+	}
+	return f, nil
+}
+
+// Name returns "files".
+func (f *Files) Name() string { return "files" }
+
+// List returns the files, each once, also when the arguments overlap. Hidden files and folders below a folder are left out,
+// and so is what is no regular file, such as a pipe. Links to files are followed, links to folders only if they are arguments.
+func (f *Files) List(ctx context.Context) iter.Seq2[ingest.Object, error] {
+	return func(yield func(ingest.Object, error) bool) {
+		seen := make(map[string]bool)
+		for _, root := range f.paths {
+			err := f.walk(ctx, root, func(o ingest.Object, err error) bool {
+				if seen[o.Name] {
+					return true
+				}
+				seen[o.Name] = true
+				return yield(o, err)
+			})
+			switch {
+			case errors.Is(err, fs.SkipAll):
+				return
+			case err != nil:
+				yield(ingest.Object{}, err)
+				return
+			}
+		}
+	}
+}
+
+func (f *Files) walk(ctx context.Context, root string, yield func(ingest.Object, error) bool) error {
+	if target, err := filepath.EvalSymlinks(root); err == nil {
+		if info, err := os.Stat(target); err == nil && info.IsDir() {
+			root = target
+		}
+	}
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		o := ingest.Object{Name: filepath.ToSlash(path)}
+		if err != nil {
+			if path == root {
+				return err
+			}
+			if !yield(o, err) {
+				return fs.SkipAll
+			}
+			return fs.SkipDir
+		}
+		if path != root && strings.HasPrefix(d.Name(), ".") {
+			if d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if d.IsDir() {
+			return nil
+		}
+		info, err := os.Stat(path)
+		if err == nil {
+			if !info.Mode().IsRegular() {
+				return nil
+			}
+			o.Size = info.Size()
+		}
+		if !yield(o, err) {
+			return fs.SkipAll
+		}
+		return nil
+	})
+}
+
+// Open opens a file. Only a lack of descriptors or memory is passing.
+func (f *Files) Open(_ context.Context, o ingest.Object) (io.ReadCloser, error) {
+	file, err := os.Open(filepath.FromSlash(o.Name))
+	switch {
+	case err == nil:
+		return file, nil
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE), errors.Is(err, syscall.ENOMEM):
+		return nil, err
+	}
+	return nil, fmt.Errorf("%w: %w", ingest.ErrUnreadable, err)
+}

@@ -1,0 +1,97 @@
+// Package service is what every microservice is made of: a deployment on a broker, and the partitions of a stage that run on
+// it. The services' own packages say which stage reads which stream; nothing here knows a stage.
+package service
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+
+	"github.com/nats-io/nats.go/jetstream"
+	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/runner"
+)
+
+// A Deployment is where the stages run.
+type Deployment struct {
+	JS       jetstream.JetStream
+	Identity tvjetstream.Identity
+	Instance string // unique among all live instances
+	Log      *slog.Logger
+}
+
+// A Stage says what a partition of a stage is.
+type Stage[P runner.Processor] struct {
+	Name      string // also names its state bucket
+	Partition int
+	Input     string        // stream
+	Source    runner.Source // instead of the stream, for the stage that reads from outside
+	Constants string        // version of what decides its outputs, beside its state and input
+	New       func(generation uint64) P
+}
+
+// A Partition is one partition of a stage on a deployment. It runs once.
+type Partition[P runner.Processor] struct {
+	Stats runner.Stats
+
+	source    *tvjetstream.Source // nil if the input is no stream
+	sink      *tvjetstream.Sink
+	config    runner.Config
+	processor P
+}
+
+// Open prepares a partition. Close it when Run has returned.
+func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*Partition[P], error) {
+	p := new(Partition[P])
+	store, err := tvjetstream.OpenStore(ctx, d.JS, s.Name)
+	if err != nil {
+		return nil, fmt.Errorf("open the state of %s: %w", s.Name, err)
+	}
+	if p.sink, err = tvjetstream.NewSink(d.JS); err != nil {
+		return nil, fmt.Errorf("open the outputs of %s: %w", s.Name, err)
+	}
+	source := s.Source
+	if source == nil {
+		p.source = tvjetstream.NewSource(d.JS, s.Input, tvjetstream.SourceConfig{})
+		source = p.source
+	}
+	p.config = runner.Config{
+		Stage: s.Name, Partition: strconv.Itoa(s.Partition), Instance: d.Instance, Constants: s.Constants,
+		Source: source, Sink: p.sink, Store: store, Log: d.Log, Stats: &p.Stats,
+		New: func(generation uint64) runner.Processor {
+			p.processor = s.New(generation)
+			return p.processor
+		},
+	}
+	return p, nil
+}
+
+// Run works until the context ends, the input has been drained, or a person must decide; see [runner.Run].
+func (p *Partition[P]) Run(ctx context.Context) error {
+	if err := runner.Run(ctx, p.config); err != nil {
+		return fmt.Errorf("%s %s: %w", p.config.Stage, p.config.Partition, err)
+	}
+	return nil
+}
+
+// Drain makes Run return when everything that is in the input stream now has been worked on.
+func (p *Partition[P]) Drain() {
+	if p.source != nil {
+		p.source.Drain()
+	}
+}
+
+// Processor returns the processor as Run left it. Call it after Run has returned.
+func (p *Partition[P]) Processor() P { return p.processor }
+
+// Conflicts returns how many outputs were found stored with other bytes. It must be 0.
+func (p *Partition[P]) Conflicts() uint64 { return p.sink.Conflicts() }
+
+// Close gives back what Open took.
+func (p *Partition[P]) Close() {
+	if p.source != nil {
+		p.source.Close()
+	}
+	p.sink.Close()
+}

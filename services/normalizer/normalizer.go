@@ -1,0 +1,32 @@
+// Package normalizer is the service that turns raw chunks into events: one partition for each lane.
+package normalizer
+
+import (
+	"context"
+
+	"github.com/trailvane/trailvane/pipeline/decode"
+	"github.com/trailvane/trailvane/pipeline/decode/formats"
+	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/normalize"
+	"github.com/trailvane/trailvane/services/internal/service"
+)
+
+// Bucket names the state of the stage.
+const Bucket = normalize.Stage
+
+// A Partition normalizes one lane.
+type Partition = service.Partition[*normalize.Processor]
+
+// Open prepares the normalizer of a lane.
+func Open(ctx context.Context, d *service.Deployment, lane int) (*Partition, error) {
+	var decoders []decode.Decoder
+	for _, f := range formats.All() {
+		decoders = append(decoders, f)
+	}
+	return service.Open(ctx, d, service.Stage[*normalize.Processor]{
+		Name: normalize.Stage, Partition: lane, Input: jetstream.RawStream(lane), Constants: normalize.Constants,
+		New: func(uint64) *normalize.Processor {
+			return normalize.New(normalize.Config{Lane: lane, Partitions: d.Identity.Partitions, Decoders: decoders})
+		},
+	})
+}

@@ -1,0 +1,24 @@
+// Package pairer is the service that publishes insight events.
+package pairer
+
+import (
+	"context"
+
+	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/pair"
+	"github.com/trailvane/trailvane/services/internal/service"
+)
+
+// Bucket names the state of the stage.
+const Bucket = pair.Stage
+
+// A Partition pairs the findings of one partition.
+type Partition = service.Partition[*pair.Processor]
+
+// Open prepares the pairer of a partition.
+func Open(ctx context.Context, d *service.Deployment, partition int) (*Partition, error) {
+	return service.Open(ctx, d, service.Stage[*pair.Processor]{
+		Name: pair.Stage, Partition: partition, Input: jetstream.FindingsStream(partition), Constants: pair.Constants,
+		New: func(uint64) *pair.Processor { return pair.New(partition) },
+	})
+}
