@@ -7,6 +7,7 @@ require (
 	github.com/tidwall/gjson v1.20.1
 	github.com/trailvane/trailvane/pipeline v0.0.0
 	github.com/trailvane/trailvane/schemas v0.0.0
+	pgregory.net/rapid v1.3.0
 )
 
 require (
