@@ -31,6 +31,7 @@ func (l *loop) load(ctx context.Context) error {
 		}
 	}
 	l.Stats.Loads.Add(1)
+	l.Stats.Position.Store(l.cp.Seq)
 	return l.claim(ctx)
 }
 
