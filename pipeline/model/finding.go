@@ -69,7 +69,9 @@ func (t *task) openInsight(s *series, start, alarm schemas.Minute, before lookou
 		s.run = nil // it was over
 	}
 	s.ordinal++
-	s.told, s.peak = true, nearMiss{}
+	if s.rate.block == hourOf(alarm) { // not an earlier hour, which nothing has closed yet
+		s.told, s.peak = true, nearMiss{}
+	}
 	t.region.open = append(t.region.open, s)
 	t.slices.touch(s)
 	t.finding(s, schemas.OpenFinding, alarm+1, "")

@@ -385,7 +385,7 @@ func (t *task) foldMinute(s *series) {
 		t.confirm(s, minute, y, &sc)
 		s.open.confirmed, s.open.best.closed = true, true
 	}
-	if s.open != nil {
+	if s.open != nil && minute >= s.open.start {
 		s.told = true
 	} else if sc.elevated && minute >= t.learned && sc.lnP < s.peak.lnP {
 		s.peak = nearMiss{region: s.in.name, key: s.key, minute: minute, lnP: sc.lnP, line: t.line(&s.rate).ln,

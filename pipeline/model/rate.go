@@ -185,13 +185,15 @@ func ratioLn(s, m float64) float64 { return Ln((s + small) / (m + small)) }
 // judge scores the minute that f has just been given calls of. Only the windows below n are looked at.
 func (y *yardstick) judge(f *flow, calls float64, n int) score {
 	sc := score{minute: f.last}
+	// One minute of eight times the usual hardly moves a window of five; its own rate passes the gate for it.
+	own := float64(calls * steady)
 	for w := range n {
 		s, m := f.s[w], f.m[w]
 		sd := y.spread(w, m)
 		z := ratioLn(s, m) / sd
 		sc.z[w] = z
 		if w == fast && z >= coolZ {
-			sc.hot = ratioLn(float64(calls*steady), m)/sd >= coolZ
+			sc.hot = ratioLn(own, m)/sd >= coolZ
 		}
 		t := &y.tails[w]
 		if z <= t.u {
@@ -199,7 +201,11 @@ func (y *yardstick) judge(f *flow, calls float64, n int) score {
 		}
 		lnP := min(0, t.lnP(z)+ln2)
 		sc.rarest = min(sc.rarest, lnP)
-		if s-m < gateExcess || s+small < float64(gateRatio*(m+small)) {
+		top := s
+		if w == fast {
+			top = max(s, own)
+		}
+		if s-m < gateExcess || top+small < float64(gateRatio*(m+small)) {
 			continue
 		}
 		if !sc.elevated || lnP < sc.lnP {
