@@ -18,6 +18,9 @@ var planted = []string{
 	"123456789012 eu-central-1 ApiCallRateInsight TerminateInstances End",
 }
 
+// aws is the folder of the AWS account's logs in the company.
+const aws = "tamarisk-cloudtrail/AWSLogs/123456789012/CloudTrail"
+
 func TestPlantedAttacksAreFoundAndNothingElse(t *testing.T) {
 	r := analyze(t, company)
 	if d := cmp.Diff(planted, inWords(r.out)); d != "" {
@@ -42,7 +45,7 @@ func TestPartitionsDoNotMatter(t *testing.T) {
 
 func TestStoreGoesOn(t *testing.T) {
 	store := filepath.Join(t.TempDir(), "store")
-	first := analyze(t, "--store", store, filepath.Join(company, "AWSLogs"))
+	first := analyze(t, "--store", store, filepath.Join(company, aws))
 	if d := cmp.Diff(planted[2:], inWords(first.out)); d != "" {
 		t.Errorf("AWS only (-planted +found):\n%s", d)
 	}
@@ -83,7 +86,7 @@ func TestRealSets(t *testing.T) {
 
 func TestStandardInput(t *testing.T) {
 	var all bytes.Buffer
-	files, err := filepath.Glob(filepath.Join(company, "AWSLogs/*/CloudTrail/eu-central-1/2026/03/*/*.json.gz"))
+	files, err := filepath.Glob(filepath.Join(company, aws, "eu-central-1/2026/03/*/*.json.gz"))
 	if err != nil || len(files) < 100 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
@@ -137,7 +140,7 @@ func TestExitCodes(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(junk, "notes.txt"), []byte("nothing to see"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	quiet := filepath.Join(company, "AWSLogs/123456789012/CloudTrail/eu-central-1/2026/03/02")
+	quiet := filepath.Join(company, aws, "eu-central-1/2026/03/02")
 	for _, c := range []struct {
 		args []string
 		code int
@@ -172,7 +175,7 @@ func TestExitCodes(t *testing.T) {
 
 // A folder with a day of logs or less says that it was too short to learn from.
 func TestNothingFoundSaysWhy(t *testing.T) {
-	r := analyze(t, filepath.Join(company, "AWSLogs/123456789012/CloudTrail/eu-central-1/2026/03/02"))
+	r := analyze(t, filepath.Join(company, aws, "eu-central-1/2026/03/02"))
 	if !strings.Contains(r.err, "of the 24 hours of learning") {
 		t.Errorf("it does not say that it was still learning:\n%s", r.err)
 	}
