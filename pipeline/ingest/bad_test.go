@@ -313,3 +313,18 @@ func TestChangedObjects(t *testing.T) {
 		})
 	}
 }
+
+// Lines that break only long after their end are not scanned again and again.
+func TestHostileLines(t *testing.T) {
+	const n = 20_000
+	line := `{"a":1,` + strings.Repeat(`"b":1,`, 300) + "\n"
+	found := items(t, NewSplitter(strings.NewReader(strings.Repeat(line, n))))
+	if len(found) > n/100 { // one for each scan of the size of a record
+		t.Errorf("%d lines were scanned each up to the size of a record", len(found))
+	}
+	for _, item := range found {
+		if item.Reason == "" {
+			t.Errorf("a record at %d", item.Offset)
+		}
+	}
+}
