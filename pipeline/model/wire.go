@@ -188,7 +188,16 @@ func (s *sketch) read(r *reader, n *names) {
 func (o *insight) append(w *writer, n *names) {
 	w.minute(o.start)
 	w.minute(o.alarm)
-	w.flags(o.confirmed, o.best.closed)
+	w.minute(o.lastHot)
+	w.flags(o.confirmed, o.best.closed, o.before.hot, o.before.n == windows, o.young)
+	b := &o.before
+	w.minute(b.last)
+	w.minute(b.hotMin)
+	w.floats(b.a, b.b)
+	for i := range windows {
+		w.floats(b.s[i], b.m[i], b.extra[i])
+		b.tails[i].append(w)
+	}
 	e := &o.best
 	w.uint(uint64(e.window))
 	w.floats(e.lnP, e.s, e.m, e.normalMax, e.lambda, e.season, e.spread, e.blocks, e.ageDays)
@@ -206,7 +215,19 @@ func (o *insight) append(w *writer, n *names) {
 
 func (o *insight) read(r *reader, n *names) {
 	o.start, o.alarm = r.minute(), r.minute()
-	r.flags(&o.confirmed, &o.best.closed)
+	o.lastHot = r.minute()
+	b, both := &o.before, false
+	r.flags(&o.confirmed, &o.best.closed, &b.hot, &both, &o.young)
+	b.n = 1
+	if both {
+		b.n = windows
+	}
+	b.last, b.hotMin = r.minute(), r.minute()
+	r.floats(&b.a, &b.b)
+	for i := range windows {
+		r.floats(&b.s[i], &b.m[i], &b.extra[i])
+		b.tails[i].read(r)
+	}
 	e := &o.best
 	e.window = uint8(r.upTo(windows - 1))
 	r.floats(&e.lnP, &e.s, &e.m, &e.normalMax, &e.lambda, &e.season, &e.spread, &e.blocks, &e.ageDays)
@@ -248,8 +269,7 @@ func (a *account) append(w *writer) {
 		histogramTo(w, a.pools[i].live[:])
 		w.float(a.pools[i].beta0)
 		histogramTo(w, a.first.live[i][:])
-		f := &a.first.frozen[i]
-		w.floats(f.u, f.beta, f.lnTop, f.n)
+		a.first.frozen[i].append(w)
 	}
 	w.uint(uint64(len(a.near)))
 	for i := range a.near {
@@ -272,8 +292,7 @@ func (a *account) read(r *reader) { // the id is read
 		histogramFrom(r, a.pools[i].live[:])
 		a.pools[i].beta0 = r.float()
 		histogramFrom(r, a.first.live[i][:])
-		f := &a.first.frozen[i]
-		r.floats(&f.u, &f.beta, &f.lnTop, &f.n)
+		a.first.frozen[i].read(r)
 	}
 	a.near = nil
 	for range r.upTo(maxNear) {
@@ -296,3 +315,6 @@ func (y *yearly) read(r *reader) {
 	y.today = r.uint()
 	r.floats(&y.n, &y.days, &y.month)
 }
+
+func (t *tail) append(w *writer) { w.floats(t.u, t.beta, t.lnTop, t.n) }
+func (t *tail) read(r *reader)   { r.floats(&t.u, &t.beta, &t.lnTop, &t.n) }

@@ -54,8 +54,8 @@ func TestRule1_SaysWhatIsMissing(t *testing.T) {
 		lose func(*stage)
 		says string
 	}{
-		{"the head is gone", func(s *stage) { s.publish("c", "d"); s.Purge("RAW_0", 3) }, "records 3 to 3 of"},
-		{"all of it is gone", func(s *stage) { s.publish("c", "d"); s.Purge("RAW_0", 4) }, "records 3 to 4 of"},
+		{"the head is gone", func(s *stage) { s.publish("c", "d"); s.Purge("RAW_0", 3) }, "records 3 to 3 of RAW_0#1 are gone"},
+		{"all of it is gone", func(s *stage) { s.publish("c", "d"); s.Purge("RAW_0", 4) }, "records 3 to 4 of RAW_0#1 are gone"},
 		{"it is another stream", func(s *stage) { s.Delete("RAW_0"); s.publish("a", "b", "c") }, "but the state was made from RAW_0#1"},
 		{"the end is gone", func(s *stage) {
 			s.config.Source = sourceWith{Source: s.source, info: func(ctx context.Context) (runner.Info, error) {

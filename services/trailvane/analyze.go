@@ -2,50 +2,248 @@ package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"runtime"
 	"runtime/pprof"
+	"slices"
+	"strings"
+	"time"
 
+	"github.com/trailvane/trailvane/pipeline/aggregate"
+	"github.com/trailvane/trailvane/pipeline/detect/all"
+	"github.com/trailvane/trailvane/pipeline/ingest"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/analyze"
+	"github.com/trailvane/trailvane/services/internal/present"
 )
 
 type analyzeCommand struct {
-	Paths      []string `arg:""`
-	Store      string
-	Partitions int `default:"2"`
+	Paths []string `arg:"" name:"path" help:"Files, folders, glob patterns in quotes, or - for standard input. Plain, gzip or zstd; JSON records in a CloudTrail file, an array, or one a line."`
 
-	CPUProfile string `hidden:""`
-	MemProfile string `hidden:""`
+	Format     string        `default:"auto" enum:"auto,cloudtrail,actiontrail" help:"Format of the logs: ${enum}."`
+	Store      string        `type:"path" placeholder:"FOLDER" help:"Keep streams and state in a folder: the next run reads only what is new. Without it everything is learned from the logs named here."`
+	Learn      time.Duration `default:"24h" help:"Learn so long, in event time, before the first insight of an account (${default})."`
+	Lateness   time.Duration `default:"15m" help:"How late events may be delivered and still count in their minute, at most 1h (${default})."`
+	Budget     float64       `default:"1" help:"Multiplies the false insights that are tolerated: 0.3 is quieter, 3 sees more (${default})."`
+	Partitions int           `placeholder:"N" help:"Parallelism, 1 to 32 (default: one for each core). A store keeps its number."`
+
+	Output      string    `default:"auto" enum:"auto,table,ndjson" help:"table for people, ndjson for programs (auto: table on a terminal)." short:"o"`
+	Shape       string    `default:"auto" enum:"auto,native,actiontrail,cloudtrail" help:"Shape of ndjson: ${enum}. auto is that of the account's own cloud, native has all fields."`
+	StrictShape bool      `help:"Leave out the fields that the vendor's shape does not have."`
+	Types       []string  `placeholder:"TYPE,…" help:"Show only these insight types, for example ApiCallRate."`
+	Account     []string  `placeholder:"ID,…" help:"Show only these accounts."`
+	Region      []string  `placeholder:"REGION,…" help:"Show only these regions."`
+	From        time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Show insight events from this time on, as 2026-03-01T00:00:00Z. What was before is learned from all the same."`
+	To          time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Show insight events before this time."`
+	NearMisses  bool      `help:"Also show what was nearly unusual enough."`
+	ExitCode    bool      `help:"Exit with 10 if there are insights."`
+	Quiet       bool      `short:"q" help:"Print no progress and no summary."`
+
+	CPUProfile   string `name:"cpuprofile" hidden:"" placeholder:"FILE"`
+	AllocProfile string `name:"allocprofile" hidden:"" placeholder:"FILE"`
 }
 
+// Help is shown below the flags.
+func (analyzeCommand) Help() string {
+	return "Insights go to standard output; progress, the summary and reasons why nothing was found go to standard error. " +
+		"Exit codes: 0 done, 1 failed, 2 wrong usage, 10 insights were found and --exit-code was given, 130 interrupted."
+}
+
+// Run analyzes and prints.
 func (a *analyzeCommand) Run(ctx context.Context, c console) error {
-	if a.CPUProfile != "" {
-		f, err := os.Create(a.CPUProfile)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if err := pprof.StartCPUProfile(f); err != nil {
-			return err
-		}
-		defer pprof.StopCPUProfile()
-	}
-	r, err := analyze.Run(ctx, analyze.Options{Paths: a.Paths, Stdin: c.in, Store: a.Store, Partitions: a.Partitions, Settings: schemas.DefaultSettings()})
+	show, err := a.filter()
 	if err != nil {
 		return err
 	}
-	for _, i := range r.Insights {
-		fmt.Fprintf(c.out, "%s\n", i.Append(nil))
+	o, err := a.options(c)
+	if err != nil {
+		return err
 	}
-	b, _ := json.MarshalIndent(struct{ A, B, C, D, E any }{r.Ingest, r.Normalize, r.Aggregate, r.Pair, r.Took.String()}, "", " ")
-	fmt.Fprintln(c.err, string(b))
+	stop, err := a.profile()
+	if err != nil {
+		return err
+	}
+	r, err := a.analyze(ctx, c, o)
+	if err := errors.Join(err, stop()); err != nil {
+		return err
+	}
+	shown := slices.DeleteFunc(slices.Clone(r.Insights), func(i schemas.Insight) bool { return !show(&i) })
+	if err := a.print(c.out, shown); err != nil {
+		return fmt.Errorf("print the insights: %w", err)
+	}
+	if !a.Quiet {
+		a.close(c.err, r, shown)
+	}
+	switch {
+	case r.Conflicts > 0:
+		return fmt.Errorf("%d insight events were found again with other content, which must not happen; please report it with the logs if you can", r.Conflicts)
+	case r.Ingest.Objects == 0 && r.Found.Known == 0:
+		return fmt.Errorf("no logs found in %s", strings.Join(a.Paths, ", "))
+	case a.ExitCode && len(shown) > 0:
+		return exitError(exitInsights)
+	}
 	return nil
 }
 
-type demoCommand struct{}
+// analyze runs the pipeline under a progress bar.
+func (a *analyzeCommand) analyze(ctx context.Context, c console, o analyze.Options) (*analyze.Result, error) {
+	if !a.Quiet {
+		stop := present.Progress(c.err, present.Bytes, o.Progress.Bytes)
+		defer stop()
+	}
+	r, err := analyze.Run(ctx, o)
+	if errors.Is(err, context.Canceled) && o.Store != "" {
+		return nil, fmt.Errorf("stopped; the same command goes on from here: %w", err)
+	}
+	return r, err
+}
 
-func (demoCommand) Run() error { return nil }
+func (a *analyzeCommand) options(c console) (analyze.Options, error) {
+	o := analyze.Options{
+		Paths: a.Paths, Stdin: c.in, Store: a.Store, Partitions: a.Partitions, Progress: new(ingest.Progress), Log: c.log(),
+		Settings: schemas.Settings{
+			Lateness: schemas.Minute(a.Lateness / time.Minute), Learn: schemas.Minute(a.Learn / time.Minute), Budget: a.Budget,
+		},
+	}
+	if a.Format != "auto" {
+		o.Format = a.Format
+	}
+	if o.Partitions == 0 {
+		o.Partitions = min(runtime.GOMAXPROCS(0), maxPartitions)
+	}
+	switch {
+	case a.Lateness < 0 || a.Lateness > time.Duration(aggregate.MaxLateness)*time.Minute || a.Lateness%time.Minute != 0:
+		return o, fmt.Errorf("%w: --lateness=%s: whole minutes from 0 to 1h are possible", errUsage, a.Lateness)
+	case a.Learn < 0 || a.Learn > maxLearn || a.Learn%time.Minute != 0:
+		return o, fmt.Errorf("%w: --learn=%s: whole minutes from 0 to %s are possible", errUsage, a.Learn, maxLearn)
+	case !(a.Budget > 0 && a.Budget <= maxBudget):
+		return o, fmt.Errorf("%w: --budget=%g: more than 0 and at most %g is possible", errUsage, a.Budget, float64(maxBudget))
+	case a.Partitions < 0 || a.Partitions > maxPartitions:
+		return o, fmt.Errorf("%w: --partitions=%d: 1 to %d are possible", errUsage, a.Partitions, maxPartitions)
+	}
+	return o, nil
+}
 
-func safe(s string) string { return s }
+const (
+	maxPartitions = 32
+	maxLearn      = 90 * 24 * time.Hour // as long as insights are kept
+	maxBudget     = 1000                // beyond that every active hour would be an insight
+)
+
+// filter returns what decides whether an insight event is shown.
+func (a *analyzeCommand) filter() (func(*schemas.Insight) bool, error) {
+	var types []schemas.InsightType
+	for _, t := range a.Types {
+		known := false
+		for k := range all.Detectors() {
+			if strings.EqualFold(t, string(k)) || strings.EqualFold(t+"Insight", string(k)) {
+				types, known = append(types, k), true
+			}
+		}
+		if !known {
+			return nil, fmt.Errorf("%w: --types=%s: there is no such type", errUsage, t)
+		}
+	}
+	return func(i *schemas.Insight) bool {
+		at := i.EventTime.Time()
+		return (len(types) == 0 || slices.Contains(types, i.Details.Type)) &&
+			(len(a.Account) == 0 || slices.Contains(a.Account, i.AccountID)) &&
+			(len(a.Region) == 0 || slices.Contains(a.Region, i.Region)) &&
+			!at.Before(a.From) && (a.To.IsZero() || at.Before(a.To))
+	}, nil
+}
+
+// print writes the insights.
+func (a *analyzeCommand) print(out io.Writer, insights []schemas.Insight) error {
+	width, terminal := present.Terminal(out)
+	if a.Output == "ndjson" || a.Output == "auto" && !terminal {
+		shape := schemas.Shape(a.Shape)
+		if a.Shape == "auto" {
+			shape = ""
+		}
+		return present.NDJSON(out, insights, shape, a.StrictShape)
+	}
+	if len(insights) == 0 {
+		return nil
+	}
+	if !terminal {
+		width = tableWidth
+	}
+	_, err := io.WriteString(out, present.Table(insights, width))
+	return err
+}
+
+// tableWidth is the width of a table that goes to a file: no column is cut there that a wide terminal would show.
+const tableWidth = 160
+
+// close writes what was read and, if nothing was found, why.
+func (a *analyzeCommand) close(out io.Writer, r *analyze.Result, shown []schemas.Insight) {
+	s := summary(r)
+	fmt.Fprintln(out)
+	fmt.Fprint(out, s.Text(shown))
+	switch {
+	case len(r.Insights) == 0:
+		fmt.Fprint(out, "\n", s.Nothing(r.Learning, r.NearMisses))
+	case len(shown) == 0:
+		fmt.Fprintf(out, "\nNone of the %d insight events passes --types, --account, --region, --from and --to.\n", len(r.Insights))
+	}
+	if a.NearMisses && len(r.NearMisses) > 0 && len(r.Insights) > 0 {
+		fmt.Fprint(out, "\n", present.NearMisses(r.NearMisses))
+	}
+}
+
+func summary(r *analyze.Result) *present.Summary {
+	s := &present.Summary{
+		Files: r.Ingest.Objects, Skipped: make(map[string]int64), NotLogs: r.Ingest.NotLogs, Stored: r.Ingest.Stored,
+		Records: r.Ingest.Records,
+		Events:  r.Aggregate.Events, Dropped: r.Normalize.Dropped, Duplicates: r.Aggregate.Duplicates,
+		Late: r.Aggregate.Late, Stale: r.Aggregate.Stale,
+		Dead: make(map[string]uint64), FirstDead: r.Dead,
+		Seen: r.Aggregate.Seen, First: r.Aggregate.First, Last: r.Aggregate.Last, Took: r.Took,
+	}
+	for reason, n := range r.Ingest.Skipped {
+		s.Skipped[string(reason)] = n
+	}
+	for reason, n := range r.Ingest.Dead {
+		s.Dead[string(reason)] += uint64(n)
+	}
+	for reason, n := range r.Normalize.Dead {
+		s.Dead[reason] += n
+	}
+	return s
+}
+
+// profile begins the profiles that were asked for, and returns what ends them.
+func (a *analyzeCommand) profile() (stop func() error, err error) {
+	if a.CPUProfile == "" && a.AllocProfile == "" {
+		return func() error { return nil }, nil
+	}
+	var cpu *os.File
+	if a.CPUProfile != "" {
+		if cpu, err = os.Create(a.CPUProfile); err != nil {
+			return nil, err
+		}
+		if err := pprof.StartCPUProfile(cpu); err != nil {
+			return nil, err
+		}
+	}
+	return func() error {
+		if cpu != nil {
+			pprof.StopCPUProfile()
+			if err := cpu.Close(); err != nil {
+				return err
+			}
+		}
+		if a.AllocProfile == "" {
+			return nil
+		}
+		f, err := os.Create(a.AllocProfile)
+		if err != nil {
+			return err
+		}
+		return errors.Join(pprof.Lookup("allocs").WriteTo(f, 0), f.Close())
+	}, nil
+}

@@ -5,10 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"runtime/debug"
 
 	"github.com/alecthomas/kong"
+	"github.com/trailvane/trailvane/services/internal/present"
 )
+
+// maxError bounds an error on the terminal, columns: names of files and values from logs may be part of it.
+const maxError = 2000
 
 // Exit codes, for scripts.
 const (
@@ -34,6 +39,11 @@ type console struct {
 	err io.Writer
 }
 
+// log returns a logger for what goes wrong and is tried again.
+func (c console) log() *slog.Logger {
+	return slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
 // exitError ends the program with a code that is neither success nor failure.
 type exitError int
 
@@ -54,7 +64,6 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 			"Begin with 'trailvane demo', then 'trailvane analyze FOLDER'."),
 		kong.Writers(out, errOut),
 		kong.Exit(func(code int) { exited = code }),
-		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 	)
 	if err != nil {
@@ -68,7 +77,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintf(errOut, "trailvane: %s\nRun 'trailvane --help' to see what is possible.\n", safe(err.Error()))
+		fmt.Fprintf(errOut, "trailvane: %s\nRun 'trailvane --help' to see what is possible.\n", present.Safe(err.Error(), maxError))
 		return exitUsage
 	}
 	k.BindTo(ctx, (*context.Context)(nil))
@@ -82,7 +91,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	case errors.Is(err, context.Canceled):
 		return exitStopped
 	}
-	fmt.Fprintf(errOut, "trailvane: %s\n", safe(err.Error()))
+	fmt.Fprintf(errOut, "trailvane: %s\n", present.Safe(err.Error(), maxError))
 	if errors.Is(err, errUsage) {
 		return exitUsage
 	}

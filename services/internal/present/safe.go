@@ -92,8 +92,8 @@ func columns(s string) int {
 	return n
 }
 
-// fold breaks a safe text into lines of at most width columns, between words where it can.
-func fold(s string, width int, indent string) string {
+// Fold breaks a safe text into lines of at most width columns, between words where it can.
+func Fold(s string, width int, indent string) string {
 	var b strings.Builder
 	used := 0
 	for _, word := range strings.Fields(s) {

@@ -8,6 +8,9 @@ import (
 	"github.com/trailvane/trailvane/schemas"
 )
 
+// Type is the insight type that this detector finds.
+const Type = schemas.APICallRate
+
 // Budget is the number of false insights that an account may have in a month.
 const Budget = 1
 
@@ -22,7 +25,7 @@ func New() *Detector {
 }
 
 // Type implements detect.Detector.
-func (*Detector) Type() schemas.InsightType { return schemas.APICallRate }
+func (*Detector) Type() schemas.InsightType { return Type }
 
 // Observe implements detect.Detector.
 func (d *Detector) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schemas.Finding)) {
