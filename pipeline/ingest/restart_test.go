@@ -223,3 +223,17 @@ func (f *flaky) Open(ctx context.Context, o Object) (io.ReadCloser, error) {
 	}
 	return f.objects.Open(ctx, o)
 }
+
+// What was read whole is not opened again.
+func TestRestartOpensNothingTwice(t *testing.T) {
+	files := objects{"1": lines(1, 2), "2": lines(3, 2)}
+	p := plan(t, files, memory.NewBroker(nil).Store("ingest"))
+	all := readAll(t, source(p, files), 0)
+	if all[2].Subject != reportSubject {
+		t.Fatalf("record 2 is %s", all[2].Subject)
+	}
+	counting := &flaky{objects: files, n: 2} // opens once
+	if _, err := source(p, counting).Read(t.Context(), all[2].Seq); err != nil || counting.n != 3 {
+		t.Errorf("opened %d objects, error %v", counting.n-2, err)
+	}
+}
