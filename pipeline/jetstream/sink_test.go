@@ -31,14 +31,14 @@ func TestRule3AFullStreamLosesNothing(t *testing.T) {
 		}
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
 	defer cancel()
 	sink := newSink(t, js)
 	done := make(chan error, 1)
 	go func() {
 		defer close(done)
 		for rest := all; len(rest) > 0 && ctx.Err() == nil; {
-			short, stop := context.WithTimeout(ctx, time.Duration(random.IntN(40))*time.Millisecond)
+			short, stop := context.WithTimeout(ctx, time.Duration(20+random.IntN(200))*time.Millisecond)
 			n, err := sink.Put(short, rest[:min(len(rest), 1+random.IntN(300))]...)
 			stop()
 			if err != nil && !errors.Is(err, context.DeadlineExceeded) {
