@@ -1,6 +1,7 @@
 package jetstream
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 	"testing"
@@ -73,6 +74,30 @@ func TestBytesOfARequestAreCountedAsTheServerDoes(t *testing.T) {
 			return
 		case <-time.After(10 * time.Second):
 			t.Fatal("no message")
+		}
+	}
+}
+
+// A consumer whose count breaks has lost a message, even if the stream's sequence looks plausible.
+func TestABrokenCountIsALostConsumer(t *testing.T) {
+	for _, c := range []struct {
+		name           string
+		seq, delivered uint64
+		ok             bool
+	}{
+		{"the next", 11, 4, true},
+		{"after a purge", 50, 4, true},
+		{"one missing", 12, 5, false},
+		{"again", 10, 3, false},
+		{"an old sequence", 9, 4, false},
+	} {
+		p := &pull{at: 10, delivered: 3}
+		err := p.deliver(c.seq, c.delivered)
+		if (err == nil) != c.ok || !c.ok && !errors.Is(err, errLost) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if c.ok && (p.at != c.seq || p.delivered != c.delivered) || !c.ok && (p.at != 10 || p.delivered != 3) {
+			t.Errorf("%s: now at %d, %d", c.name, p.at, p.delivered)
 		}
 	}
 }
