@@ -7,6 +7,6 @@
 // the pairer publishes the [Insight]. [Tick], [End] and [Settings] are control records that travel the same
 // way; a [DeadLetter] is what could never be processed.
 //
-// Messages between stages are msgpack arrays led by a schema version; fields are only ever appended. Insights
-// are JSON.
+// README.md describes every message and subject, field by field. Messages between stages are msgpack arrays
+// led by a schema version; fields are only ever appended. Insights are JSON.
 package schemas

@@ -24,6 +24,10 @@ import (
 // A region named like a control record ("tick") becomes a hash, so that no log can forge one. [ParseSubject]
 // takes all of them apart.
 
+// GlobalRegion stands for the missing region of an event: old records of global services (RAM, IAM) name none. They are
+// events all the same, and no path may decide where they happened.
+const GlobalRegion = "global"
+
 // OtherRegion stands for the regions of an account beyond the first [MaxRegions].
 const OtherRegion = "other"
 

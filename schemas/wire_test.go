@@ -107,11 +107,18 @@ func TestStringsAndLists(t *testing.T) {
 	}
 }
 
-func TestMalformedRows(t *testing.T) {
+func TestValuesOutOfRange(t *testing.T) {
 	chunk := []any{1, "o", "a", []any{0, 2, 1}, []byte("ab")}
 	var c Chunk
-	if err := c.Decode(pack(t, chunk, true)); !errors.Is(err, ErrMalformed) || len(c.Records) != 0 {
+	err := c.Decode(pack(t, chunk, true))
+	if !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "without a length") || len(c.Records) != 0 {
 		t.Errorf("a record without a length: %v, %d records", err, len(c.Records))
+	}
+
+	finding := generic(t, samples()["finding"].Append(nil)).([]any)
+	finding[8] = uint64(math.MaxUint32 + 1)
+	if err := new(Finding).Decode(pack(t, finding, true)); !errors.Is(err, ErrMalformed) {
+		t.Errorf("an ordinal of 33 bits: %v, want ErrMalformed", err)
 	}
 
 	pane := samples()["pane_batch"].(*PaneBatch)

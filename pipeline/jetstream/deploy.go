@@ -22,7 +22,8 @@ type Topology struct {
 
 	// Byte limits, each of one stream or bucket; 0 is none. The server reserves them, and a full RAW, EVENTS, WINDOWS or
 	// FINDINGS refuses new records, so that the writers wait. Set all or none: a stream without a limit can fill the
-	// server, and then commits are refused too.
+	// server, and then commits are refused too. A bucket checks its limit before the old values of a commit go, so that
+	// StateBytes must hold the state of all partitions and once more what a commit changes: twice the state is safe.
 	RawBytes      int64
 	EventsBytes   int64
 	WindowsBytes  int64

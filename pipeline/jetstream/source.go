@@ -192,8 +192,11 @@ func (s *Source) keep(err error) error {
 
 // open makes a consumer behind a position, after making sure that the position exists in this stream.
 func (s *Source) open(ctx context.Context, after uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
+	if err := connected(ctx, s.js.Conn()); err != nil {
+		return err
+	}
 	info, err := streamInfo(ctx, s.js, s.stream)
 	if err != nil {
 		return err

@@ -2,8 +2,8 @@
 // management events, keyed by the partition of their account.
 //
 // A chunk's events are put into sections by account and region; a section's strings are coded once in a sorted dictionary.
-// Records that cannot be decoded, and events without an account, a region or a believable time, become dead letters one by
-// one; the rest goes on. Events that insights do not look at (data, network and insight events) are counted and dropped.
+// Records that cannot be decoded, and events without an account or a believable time, become dead letters one by one; the
+// rest goes on. Events that insights do not look at (data, network and insight events) are counted and dropped.
 // Control records go to every partition.
 package normalize
 
@@ -182,12 +182,13 @@ func (p *Processor) add(e *schemas.Event, latest int64) error {
 	switch {
 	case e.Account.ID == "":
 		return refuse("no_account", "the record names no receiving account, its path none, and its caller has none")
-	case e.Region == "":
-		return refuse("no_region", "the record names no region")
 	case e.Time < earliest:
 		return refuse("too_early", "event time %s is before 2006, when no cloud wrote audit logs", when(e.Time))
 	case e.Time > latest:
 		return refuse("future", "event time %s is more than 10 minutes after the record was received", when(e.Time))
+	}
+	if e.Region == "" {
+		e.Region = schemas.GlobalRegion
 	}
 	a, err := p.account(e.Account)
 	if err != nil {

@@ -201,12 +201,18 @@ func TestAccountComesFromReceiverThenPathThenCaller(t *testing.T) {
 	}
 }
 
+func TestEventWithoutRegionIsGlobal(t *testing.T) {
+	got := apply(t, processor(1), raw, chunk("", record("awsRegion", "")))
+	if len(got) != 1 || got[0].subject != "events.0.global" || got[0].batch.Sections[0].Region != schemas.GlobalRegion {
+		t.Errorf("%+v, want one event of region global", got)
+	}
+}
+
 func TestDeadLettersCostNoOtherEvent(t *testing.T) {
 	identity := `{"type":"AWSService","invokedBy":"ec2.amazonaws.com"}`
 	for name, c := range map[string]struct{ record, reason string }{
 		"truncated":       {record()[:80], "malformed"},
 		"no account":      {record("recipientAccountId", "", "userIdentity", identity), "no_account"},
-		"no region":       {record("awsRegion", ""), "no_region"},
 		"year 0":          {record("eventTime", `"0000-01-01T00:00:00Z"`), "malformed"},
 		"2005":            {record("eventTime", `"2005-12-31T23:59:59Z"`), "too_early"},
 		"2099":            {record("eventTime", `"2099-01-01T00:00:00Z"`), "future"},

@@ -36,8 +36,8 @@ type analyzeCommand struct {
 	Types       []string  `placeholder:"TYPE,…" help:"Show only these insight types, for example ApiCallRate."`
 	Account     []string  `placeholder:"ID,…" help:"Show only these accounts."`
 	Region      []string  `placeholder:"REGION,…" help:"Show only these regions."`
-	From        time.Time `format:"${timeFormat}" placeholder:"TIME" help:"Show insight events from this time on, as 2026-03-01T00:00:00Z. What was before is learned from all the same."`
-	To          time.Time `format:"${timeFormat}" placeholder:"TIME" help:"Show insight events before this time."`
+	From        time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Show insight events from this time on, as 2026-03-01T00:00:00Z. What was before is learned from all the same."`
+	To          time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Show insight events before this time."`
 	NearMisses  bool      `help:"Also show what was nearly unusual enough."`
 	ExitCode    bool      `help:"Exit with 10 if there are insights."`
 	Quiet       bool      `short:"q" help:"Print no progress and no summary."`

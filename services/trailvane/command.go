@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
-	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/trailvane/trailvane/services/internal/present"
@@ -65,7 +64,6 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 			"Begin with 'trailvane demo', then 'trailvane analyze FOLDER'."),
 		kong.Writers(out, errOut),
 		kong.Exit(func(code int) { exited = code }),
-		kong.Vars{"timeFormat": time.RFC3339},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
 	)
 	if err != nil {

@@ -11,10 +11,10 @@ import (
 )
 
 func Example() {
-	record := `{"__topic__": "actiontrail_event", "event": "{\"eventId\": \"5B7E1C0A\", \"eventTime\": \"2026-03-02T09:14:27Z\",
-		\"serviceName\": \"Ecs\", \"eventName\": \"DeleteInstances\", \"eventRW\": \"Write\", \"acsRegion\": \"eu-central-1\",
-		\"recipientAccountId\": \"1987654321098765\",
-		\"userIdentity\": {\"type\": \"ram-user\", \"principalId\": \"203344556677889900\", \"userName\": \"lin\"}}"}`
+	record := `{"__topic__": "actiontrail_event", "event": {"eventId": "5B7E1C0A", "eventTime": "2026-03-02T09:14:27Z",
+		"serviceName": "Ecs", "eventName": "DeleteInstances", "eventRW": "Write", "acsRegion": "eu-central-1",
+		"recipientAccountId": "1987654321098765",
+		"userIdentity": {"type": "ram-user", "principalId": "203344556677889900", "userName": "lin"}}}`
 	err := Decoder{}.Decode(record, func(e *schemas.Event) {
 		fmt.Println(e.Account, e.Region, e.Service, e.Name, "write:", e.Write)
 		fmt.Println(e.Principal)

@@ -15,5 +15,5 @@ func (Decoder) Recognize(record string) int {
 
 // EventTime reads eventTime.
 func (Decoder) EventTime(record string) (int64, bool) {
-	return field.PeekTime(record, "eventTime")
+	return field.PeekTime(record, "eventName", "eventTime", "")
 }

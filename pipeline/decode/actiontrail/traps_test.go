@@ -191,6 +191,10 @@ func TestTraps(t *testing.T) {
 			} {
 				equal(t, "event", fmt.Sprint(one(t, raw)), fmt.Sprint(want))
 			}
+			// Nothing of the wrapping becomes part of the record.
+			e := one(t, `{"acsRegion":"outer","errorCode":"outer","event":`+sample(fields{"acsRegion": drop})+`}`)
+			equal(t, "region", e.Region, "")
+			equal(t, "error", e.ErrorCode, "")
 			malformed(t, `{"event":"{"}`, "cut off")
 			malformed(t, `{"event":7}`, "eventName is missing")
 		}},
@@ -230,6 +234,8 @@ func TestPrincipals(t *testing.T) {
 			"noor", schemas.FederatedPrincipal},
 		{"SAML sign-in", fields{"type": "saml-user", "userName": "noor@example.com"},
 			"noor@example.com", schemas.FederatedPrincipal},
+		{"SAML user behind a role", fields{"type": "saml-user", "principalId": "1:noor", "userName": "builder:noor"},
+			"noor", schemas.FederatedPrincipal},
 		{"OIDC sign-in without name", fields{"type": "oidc-user", "principalId": "p"}, "p", schemas.FederatedPrincipal},
 		{"service", fields{"type": "system", "userName": "ecs.aliyuncs.com"}, "ecs.aliyuncs.com", schemas.ServicePrincipal},
 		{"another account", fields{"type": "alibaba-cloud-account", "principalId": "1"}, "1", schemas.UnknownPrincipal},

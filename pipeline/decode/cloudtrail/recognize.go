@@ -15,5 +15,5 @@ func (Decoder) Recognize(record string) int {
 
 // EventTime reads eventTime, or @timestamp where a tool has replaced it.
 func (Decoder) EventTime(record string) (int64, bool) {
-	return field.PeekTime(record, "eventTime", "@timestamp")
+	return field.PeekTime(record, "eventName", "eventTime", "@timestamp")
 }

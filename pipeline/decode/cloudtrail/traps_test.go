@@ -212,6 +212,8 @@ func TestTraps(t *testing.T) {
 			equal(t, "error", one(t, sample(login)).ErrorCode, "NoUsernameFoundInSuppliedAccount")
 			login["responseElements"] = fields{"ConsoleLogin": "Success"}
 			equal(t, "error", one(t, sample(login)).ErrorCode, "")
+			login["responseElements"] = fields{"A": "Failure", "ConsoleLogin": "Success", "Other": "Failure", "Z": fields{}}
+			equal(t, "error", one(t, sample(login)).ErrorCode, "")
 			login["eventName"], login["responseElements"] = "SwitchRole", fields{"SwitchRole": "Failure"}
 			equal(t, "error", one(t, sample(login)).ErrorCode, "NoUsernameFoundInSuppliedAccount")
 			// Elsewhere such an answer is somebody's data.
@@ -258,6 +260,10 @@ func TestTraps(t *testing.T) {
 			}
 			// A record that names a call is itself, whatever it carries.
 			equal(t, "name", one(t, sample(fields{"event": fields{"eventName": "Other"}})).Name, "CreateUser")
+			// Nothing of the wrapping becomes part of the record.
+			e := one(t, `{"awsRegion":"outer","errorCode":"outer","event":`+sample(fields{"awsRegion": drop})+`}`)
+			equal(t, "region", e.Region, "")
+			equal(t, "error", e.ErrorCode, "")
 			malformed(t, `{"event":"{"}`, "cut off")
 			malformed(t, `{"event":{"event":{"event":`+inner+`}}}`, "eventName is missing")
 		}},

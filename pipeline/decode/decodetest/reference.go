@@ -2,6 +2,7 @@ package decodetest
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -38,7 +39,7 @@ func parse(raw string) (Object, bool) {
 		return nil, false
 	}
 	_, err := d.Token()
-	return o, err == io.EOF
+	return o, errors.Is(err, io.EOF)
 }
 
 // Text returns a string or number as text, empty if it is absent or null. Not ok: it is something else.

@@ -52,12 +52,38 @@ func TestEach(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{
-		``, ` `, `[]`, `1`, `"a"`, `null`, `x{}`, `{`, `{"`, `{"a`, `{"a"`, `{"a":`, `{"a":}`, `{"a":1`, `{"a":1,`, `{"a":1,}`, `{,}`,
+		``, ` `, `[]`, `1`, `"a"`, `null`, `x{}`, `{`, `{"`, `{"a`, `{"a"`, `{"a":`, `{"a":}`, `{"a":1`, `{"a":1,`,
+		`{"a":1,}`, `{,}`,
 		`{"a" 1}`, `{"a":1 "b":2}`, `{a:1}`, `{'a':1}`, `{"a":tru}`, `{"a":x}`, `{"a":"}`, `{"a":"\"}`, `{"a":[}`, `{"a":{}`,
 		`{"a":1}}`, `{"a":1}x`, `{}{}`, `{"\q":1}`, `{"\u12":1}`, `{"a":nul}`, `{"a":1;"b":2}`, "{\"a\":1\x00}", `{"a":--}x`,
 	} {
 		if err := Each(bad, func(string, Value) {}); !errors.Is(err, decode.ErrMalformed) {
 			t.Errorf("%s: error %v, want ErrMalformed", bad, err)
+		}
+	}
+}
+
+func TestUnquote(t *testing.T) {
+	for _, c := range []struct{ json, want string }{
+		{`""`, ""},
+		{`"plain"`, "plain"},
+		{`"\"\\\/\b\f\n\r\t"`, "\"\\/\b\f\n\r\t"},
+		{`"\u00e9\u4E2D"`, "é中"},
+		{`"\ud83d\ude00"`, "😀"},
+		{`"\ud83d"`, "\uFFFD"},
+		{`"\ud83dx"`, "\uFFFDx"},
+		{`"\ude00\ud83d"`, "\uFFFD\uFFFD"},
+		{`"\ud83d\u0041"`, "\uFFFDA"}, // the second half is a character of its own
+		{`"\ud83d\n"`, "\uFFFD\n"},
+		{`"\ud83d\ud83d\ude00"`, "\uFFFD😀"},
+	} {
+		if got, ok := (Value{text, c.json}).Unquote(); !ok || got != c.want {
+			t.Errorf("%s: got %q, %v, want %q", c.json, got, ok, c.want)
+		}
+	}
+	for _, bad := range []string{`"\q"`, `"\u12"`, `"\u123g"`, `"\ud83d\u12"`, `"\"`, `"a\x41"`} {
+		if got, ok := (Value{text, bad}).Unquote(); ok {
+			t.Errorf("%s: got %q, want none", bad, got)
 		}
 	}
 }
@@ -108,7 +134,9 @@ func FuzzClean(f *testing.F) {
 
 // What encoding/json reads as an object, Each reads to the same fields and texts; what Each refuses, encoding/json refuses.
 func FuzzEach(f *testing.F) {
-	for _, s := range []string{`{"a":1}`, `{"a":"\ud83d\ude00\ud800","b":[1,{"c":"\\\""}],"a":null}`, ` {"":{}} `, `{"a":"` + "\xff" + `"}`} {
+	for _, s := range []string{
+		`{"a":1}`, `{"a":"\ud83d\ude00\ud800","b":[1,{"c":"\\\""}],"a":null}`, ` {"":{}} `, `{"a":"` + "\xff" + `"}`,
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

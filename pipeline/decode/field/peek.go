@@ -20,36 +20,35 @@ func Count(record string, distinctive func(key string) bool) int {
 	return n
 }
 
-// PeekTime returns the time of the record, or of the record that it wraps, under the first of the keys that it has, in Unix
-// seconds. Not ok: none of them holds a time.
-func PeekTime(record string, keys ...string) (unix int64, ok bool) {
-	found := make([]Value, len(keys))
-	var wrapped Value
+// PeekTime returns the time under the key of the record that names a call: the record itself, or the one that it wraps, as a
+// decoder chooses. The second key, which may be empty, stands in for the first. Unix seconds; not ok: there is no time.
+func PeekTime(record, nameKey, timeKey, insteadKey string) (unix int64, ok bool) {
+	var name, when, instead, wrapped Value
 	look := func(key string, v Value) {
-		for i, k := range keys {
-			if k == key {
-				found[i] = v
-			}
-		}
-		if Wraps(key) {
+		switch {
+		case key == nameKey:
+			name = v
+		case key == timeKey:
+			when = v
+		case key == insteadKey && key != "":
+			instead = v
+		case Wraps(key):
 			wrapped = v
 		}
 	}
 	if Each(record, look) != nil {
 		return 0, false
 	}
-	if inner, ok := Wrapped(wrapped); ok && !found[0].Present() {
-		clear(found)
+	if inner, ok := Wrapped(wrapped); ok && !name.Present() {
+		when, instead = Value{}, Value{}
 		if Each(inner, look) != nil {
 			return 0, false
 		}
 	}
-	for i, v := range found {
-		if v.Present() {
-			var r Reader
-			unix = r.Time(keys[i], v)
-			return unix, r.Err() == nil
-		}
+	if !when.Present() {
+		when = instead
 	}
-	return 0, false
+	var r Reader
+	unix = r.Time(timeKey, when)
+	return unix, r.Err() == nil
 }

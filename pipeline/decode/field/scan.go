@@ -116,9 +116,8 @@ func endOfLiteral(json string, i int, literal string) int {
 	return i + len(literal)
 }
 
-// endOfString returns the index behind the quote that closes the string whose content begins at i, or -1.
+// endOfString returns the index behind the quote that closes the string whose content begins at i, behind a quote, or -1.
 func endOfString(json string, i int) int {
-	begin := i
 	for {
 		n := strings.IndexByte(json[i:], '"')
 		if n < 0 {
@@ -126,13 +125,12 @@ func endOfString(json string, i int) int {
 		}
 		i += n + 1
 		escapes := 0
-		for j := i - 2; j >= begin && json[j] == '\\'; j-- {
+		for j := i - 2; json[j] == '\\'; j-- { // ends at the opening quote at the latest
 			escapes++
 		}
 		if escapes%2 == 0 {
 			return i
 		}
-		begin = i // an escaped quote: no backslash before it can escape what follows
 	}
 }
 

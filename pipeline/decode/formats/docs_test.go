@@ -73,7 +73,8 @@ func TestRealData(t *testing.T) {
 			o.dropped[schemas.Data], o.dropped[schemas.NetworkActivity], o.dropped[schemas.InsightCategory], dead, o.noRegion)
 		checkKnown(t, set.name, &o, dead)
 	}
-	generated := "| data set | format | files | records | events | reads | failed | data | network activity | insights | dead letters | without region |\n" +
+	generated := "| data set | format | files | records | events | reads | failed | data | network activity | insights " +
+		"| dead letters | without region |\n" +
 		"|---|---|---|---|---|---|---|---|---|---|---|---|\n" + table.String() +
 		"\nThe dead letters, and why:\n\n| data set | records | reason |\n|---|---|---|\n" + letters.String()
 	compare(t, "../../../docs/formats.md", generated)
@@ -85,7 +86,8 @@ func checkKnown(t *testing.T, set string, o *outcome, dead int) {
 		"stratus-red-team": {310, 261}, "invictus-aws_dataset": {2900, 2326}, "alibaba-actiontrail-samples": {6, 1},
 	}
 	if want, ok := known[set]; ok && (o.events != want[0] || o.reads != want[1] || dead > 0) {
-		t.Errorf("%s: %d events, %d of them reads, %d dead letters, want %d, %d and none", set, o.events, o.reads, dead, want[0], want[1])
+		t.Errorf("%s: %d events, %d of them reads, %d dead letters, want %d, %d and none",
+			set, o.events, o.reads, dead, want[0], want[1])
 	}
 }
 
@@ -139,7 +141,7 @@ func split(t *testing.T, file string, raw []byte) (records []json.RawMessage) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	for {
 		var v json.RawMessage
-		if err := d.Decode(&v); err == io.EOF {
+		if err := d.Decode(&v); errors.Is(err, io.EOF) {
 			return records
 		} else if err != nil {
 			t.Fatalf("%s: %v", file, err)

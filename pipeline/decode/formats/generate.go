@@ -7,17 +7,21 @@ import (
 	"bytes"
 	"fmt"
 	"go/format"
-	"log"
 	"os"
 	"path/filepath"
 )
 
 func main() {
-	log.SetFlags(0)
-	log.SetPrefix("generate formats: ")
+	if err := generate(); err != nil {
+		fmt.Fprintln(os.Stderr, "generate formats:", err)
+		os.Exit(1)
+	}
+}
+
+func generate() error {
 	files, err := filepath.Glob("../*/decoder.go") // sorted
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
 	var imports, values bytes.Buffer
 	for _, file := range files {
@@ -29,9 +33,7 @@ func main() {
 		"var list = []Format{\n%s}\n", &imports, &values)
 	out, err := format.Source([]byte(source))
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	if err := os.WriteFile("list.go", out, 0o644); err != nil {
-		log.Fatal(err)
-	}
+	return os.WriteFile("list.go", out, 0o644)
 }

@@ -40,7 +40,8 @@ func TestTemplate(t *testing.T) {
 	const schemas = "github.com/trailvane/trailvane/schemas"
 	mod := strings.Replace(read(filepath.Join(pipeline, "go.mod")), "trailvane/pipeline\n", "trailvane/gizmo\n", 1)
 	mod = strings.Replace(mod, "=> ../schemas", "=> "+filepath.Join(filepath.Dir(pipeline), "schemas"), 1)
-	mod += "\nrequire github.com/trailvane/trailvane/pipeline v0.0.0\nreplace github.com/trailvane/trailvane/pipeline => " + pipeline + "\n"
+	mod += "\nrequire github.com/trailvane/trailvane/pipeline v0.0.0\n" +
+		"replace github.com/trailvane/trailvane/pipeline => " + pipeline + "\n"
 	if !strings.Contains(mod, schemas) {
 		t.Fatalf("go.mod has no %s", schemas)
 	}

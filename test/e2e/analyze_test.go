@@ -1,0 +1,182 @@
+package e2e
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// planted is what must be found in the simulated company, and nothing else.
+var planted = []string{
+	"1234567890123456 ap-southeast-1 ApiCallRateInsight DeleteInstance Start",
+	"1234567890123456 ap-southeast-1 ApiCallRateInsight DeleteInstance End",
+	"123456789012 eu-central-1 ApiCallRateInsight TerminateInstances Start",
+	"123456789012 eu-central-1 ApiCallRateInsight TerminateInstances End",
+}
+
+// aws is the folder of the AWS account's logs in the company.
+const aws = "tamarisk-cloudtrail/AWSLogs/123456789012/CloudTrail"
+
+func TestPlantedAttacksAreFoundAndNothingElse(t *testing.T) {
+	r := analyze(t, company)
+	if d := cmp.Diff(planted, inWords(r.out)); d != "" {
+		t.Errorf("insights (-planted +found):\n%s", d)
+	}
+	if got := line(t, r.err, "events"); !strings.HasPrefix(got, "75,450,") {
+		t.Errorf("events: %s, want 75,450", got)
+	}
+	if got := line(t, r.err, "dropped"); got != "150 duplicates" {
+		t.Errorf("dropped: %s, want 150 duplicates", got)
+	}
+}
+
+func TestPartitionsDoNotMatter(t *testing.T) {
+	want := analyze(t, "--partitions", "1", "--shape", "native", company).out
+	for _, n := range []string{"2", "7"} {
+		if got := analyze(t, "--partitions", n, "--shape", "native", company).out; got != want {
+			t.Errorf("%s partitions: the insights differ from those of one\n got %s\nwant %s", n, got, want)
+		}
+	}
+}
+
+func TestStoreGoesOn(t *testing.T) {
+	store := filepath.Join(t.TempDir(), "store")
+	first := analyze(t, "--store", store, filepath.Join(company, aws))
+	if d := cmp.Diff(planted[2:], inWords(first.out)); d != "" {
+		t.Errorf("AWS only (-planted +found):\n%s", d)
+	}
+	both := analyze(t, "--store", store, company)
+	if d := cmp.Diff(planted, inWords(both.out)); d != "" {
+		t.Errorf("both (-planted +found):\n%s", d)
+	}
+	if again := analyze(t, "--store", store, company); again.out != both.out {
+		t.Errorf("a third run without anything new prints\n%s\nwant\n%s", again.out, both.out)
+	}
+	if r := run(t, nil, "analyze", "--store", store, "--budget", "2", company); r.code != 1 || !strings.Contains(r.err, "budget is 1, not 2") {
+		t.Errorf("another budget: exit %d, %s", r.code, r.err)
+	}
+}
+
+// The public data sets are read whole. What is in them stands beside the sets.
+func TestRealSets(t *testing.T) {
+	data := os.Getenv("TRAILVANE_DATA")
+	if data == "" {
+		t.Skip("SKIP: no TRAILVANE_DATA")
+	}
+	for _, set := range []struct{ path, events string }{
+		{"stratus-red-team", "310,"},
+		{"invictus-aws_dataset", "2,900,"},
+		{"alibaba-actiontrail-samples/actiontrail_events.jsonl", "6,"},
+	} {
+		t.Run(set.path, func(t *testing.T) {
+			r := analyze(t, filepath.Join(data, set.path))
+			if got := line(t, r.err, "events"); !strings.HasPrefix(got, set.events) {
+				t.Errorf("events: %s, want %s", got, set.events)
+			}
+			if strings.Contains(r.err, "dead letters") {
+				t.Errorf("there are dead letters:\n%s", r.err)
+			}
+		})
+	}
+}
+
+func TestStandardInput(t *testing.T) {
+	var all bytes.Buffer
+	files, err := filepath.Glob(filepath.Join(company, aws, "eu-central-1/2026/03/*/*.json.gz"))
+	if err != nil || len(files) < 100 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, f := range files { // gzip members one after the other are one gzip stream
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(b)
+	}
+	r := run(t, &all, "analyze", "--output", "ndjson", "-")
+	if d := cmp.Diff(planted[2:], inWords(r.out)); r.code != 0 || d != "" {
+		t.Errorf("exit %d, insights (-planted +found):\n%s\n%s", r.code, d, r.err)
+	}
+}
+
+func TestShown(t *testing.T) {
+	store := filepath.Join(t.TempDir(), "store")
+	analyze(t, "--store", store, company)
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"--types", "apicallrate"}, planted},
+		{[]string{"--account", "123456789012"}, planted[2:]},
+		{[]string{"--region", "ap-southeast-1"}, planted[:2]},
+		{[]string{"--from", "2026-03-11T00:00:00Z"}, planted[2:]},
+		{[]string{"--to", "2026-03-10T20:21:00Z"}, planted[:1]},
+		{[]string{"--region", "nowhere"}, nil},
+		{[]string{"--shape", "native"}, planted},
+		{[]string{"--shape", "actiontrail"}, planted},
+		{[]string{"--shape", "cloudtrail", "--strict-shape"}, planted},
+	} {
+		r := analyze(t, append(c.args, "--store", store, company)...)
+		if d := cmp.Diff(c.want, inWords(r.out)); d != "" {
+			t.Errorf("%s (-want +got):\n%s", strings.Join(c.args, " "), d)
+		}
+		if strict := strings.Contains(r.out, `"trailvane"`); strict == (len(c.args) == 3) && c.want != nil {
+			t.Errorf("%s: Trailvane's own fields are there: %v", strings.Join(c.args, " "), strict)
+		}
+	}
+	r := run(t, nil, "analyze", "--output", "table", "--store", store, company)
+	if !strings.Contains(r.out, "TerminateInstances") || !strings.HasPrefix(r.out, "WHEN") {
+		t.Errorf("table:\n%s", r.out)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	empty := t.TempDir()
+	junk := t.TempDir()
+	if err := os.WriteFile(filepath.Join(junk, "notes.txt"), []byte("nothing to see"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	quiet := filepath.Join(company, aws, "eu-central-1/2026/03/02")
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{nil, 0, ""},
+		{[]string{"version"}, 0, ""},
+		{[]string{"analyze", "--help"}, 0, ""},
+		{[]string{"analyze"}, 2, "path"},
+		{[]string{"unknown"}, 2, "unknown"},
+		{[]string{"analyze", "--format", "gcp", empty}, 2, "format"},
+		{[]string{"analyze", "--types", "Gcp", empty}, 2, "no such type"},
+		{[]string{"analyze", "--lateness", "2h", empty}, 2, "0 to 1h"},
+		{[]string{"analyze", "--learn=-1h", empty}, 2, "learn"},
+		{[]string{"analyze", "--budget", "0", empty}, 2, "budget"},
+		{[]string{"analyze", "--partitions", "33", empty}, 2, "1 to 32"},
+		{[]string{"analyze", "--from", "yesterday", empty}, 2, "from"},
+		{[]string{"analyze", filepath.Join(empty, "missing")}, 1, "missing"},
+		{[]string{"analyze", filepath.Join(empty, "*.json")}, 1, "*.json"},
+		{[]string{"analyze", empty}, 1, "no logs found"},
+		{[]string{"analyze", junk}, 1, "no logs found"},
+		{[]string{"analyze", "--exit-code", quiet}, 0, "No insights"},
+		{[]string{"analyze", "--exit-code", "--learn", "1h", company}, 10, ""},
+		{[]string{"simulate", junk}, 2, "not empty"},
+	} {
+		r := run(t, nil, c.args...)
+		if r.code != c.code || !strings.Contains(r.err, c.says) {
+			t.Errorf("trailvane %s: exit %d, want %d and %q in\n%s", strings.Join(c.args, " "), r.code, c.code, c.says, r.err)
+		}
+	}
+}
+
+// A folder with a day of logs or less says that it was too short to learn from.
+func TestNothingFoundSaysWhy(t *testing.T) {
+	r := analyze(t, filepath.Join(company, aws, "eu-central-1/2026/03/02"))
+	if !strings.Contains(r.err, "of the 24 hours of learning") {
+		t.Errorf("it does not say that it was still learning:\n%s", r.err)
+	}
+}
