@@ -250,8 +250,8 @@ func (r *rate) fold(m schemas.Minute, y uint64, p *prior) score {
 
 	learned, shape, weight := calls, calls, 1.0
 	if sc.rarest < lnSuspect {
+		shape = min(calls, mu+max(3, float64(6*math.Sqrt(mu))))
 		if m-r.born > young {
-			shape = min(calls, mu+max(3, float64(6*math.Sqrt(mu))))
 			learned = float64(0.3*calls) + float64(0.7*shape)
 		}
 		weight = suspectSpread
