@@ -288,7 +288,7 @@ func (t *task) look(s *series) {
 	}
 	for rows := s.pending; len(rows) > 0; {
 		n, y := pendingMinute(rows)
-		sc := l.see(model.season, schemas.Minute(rows[0].minute), y)
+		sc := l.see(schemas.Minute(rows[0].minute), y)
 		rows = rows[n:]
 		running = running && sc.elevated
 		if !sc.elevated {
@@ -382,7 +382,7 @@ func (t *task) foldMinute(s *series) {
 	s.follow(&sc, rows)
 	if s.open == nil && t.alarm(&s.rate, &sc) {
 		l := before
-		l.see(s.rate.season, minute, y)
+		l.see(minute, y)
 		t.openInsight(s, s.run.start, minute, before, s.rate.evidence(&l, &sc))
 		t.confirm(s, minute, y, &sc)
 		s.open.confirmed, s.open.best.closed = true, true
@@ -406,7 +406,7 @@ func (t *task) foldMinute(s *series) {
 // first burst whole, and is judged as before.
 func (t *task) confirm(s *series, m schemas.Minute, y uint64, now *score) {
 	o := s.open
-	sc := o.before.see(s.rate.season, m, y)
+	sc := o.before.see(m, y)
 	if m < o.start {
 		return
 	}
