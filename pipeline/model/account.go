@@ -64,6 +64,7 @@ type region struct {
 	name      string
 	account   *account
 	watermark schemas.Minute // minutes before it are closed
+	pulse     pulse
 	series    map[string]*series
 	due       []dueMinute // open minutes with calls, ascending
 	open      []*series   // those with an open insight

@@ -9,7 +9,7 @@ import (
 )
 
 // ModelVersion names the constants of this package; it stands in every finding.
-const ModelVersion = "msbm-1"
+const ModelVersion = "msbm-2"
 
 // Evidence is what the model said of the minute that speaks for an insight.
 type evidence struct {

@@ -95,6 +95,7 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 	m.slices.accounts[a.slice].dirty = true
 	a.learn = s.Learn
 	t := task{Machine: m, p: p, account: a, region: a.region(p.Region), prior: a.prior()}
+	t.prior.outages = t.region.pulse.outages
 	t.alpha = newLine(m.config.Budget*s.Budget, shareRise, a.tested.month)
 	t.first = newLine(m.config.Budget*s.Budget, shareFirst, a.firsts.month+shippedFirsts)
 	m.out = m.out[:0]
@@ -144,7 +145,11 @@ func (t *task) add() {
 			a.seen, a.born = true, r.Minute
 		}
 		a.newest = max(a.newest, r.Minute)
-		if !t.counts(r) {
+		if !t.open(r) {
+			continue
+		}
+		t.region.pulse.add(r.Minute, uint64(r.Count))
+		if !t.config.Counts(r) {
 			continue
 		}
 		id := t.config.ID(r)
@@ -164,7 +169,7 @@ func (t *task) add() {
 		t.admit(unknown)
 	}
 	for i := range p.Rows {
-		if r := &p.Rows[i]; t.counts(r) {
+		if r := &p.Rows[i]; t.open(r) && t.config.Counts(r) {
 			k := &t.keys[t.ids[t.config.ID(r)]]
 			k.added = true
 			t.addRow(k.series, r)
@@ -172,9 +177,9 @@ func (t *task) add() {
 	}
 }
 
-// counts leaves out what is late, also where the aggregator has not said so, and rows without calls.
-func (t *task) counts(r *schemas.Row) bool {
-	return !r.Late && r.Minute >= t.region.watermark && r.Count > 0 && t.config.Counts(r)
+// open leaves out what is late, also where the aggregator has not said so, and rows without calls.
+func (t *task) open(r *schemas.Row) bool {
+	return !r.Late && r.Minute >= t.region.watermark && r.Count > 0
 }
 
 // admit makes the series that are new in the pane, in the order of their names where there is no room for all.
@@ -296,7 +301,7 @@ func (t *task) look(s *series) {
 	}
 	for rows := s.pending; len(rows) > 0; {
 		n, y := pendingMinute(rows)
-		sc := l.see(schemas.Minute(rows[0].minute), y)
+		sc := l.see(schemas.Minute(rows[0].minute), y, &t.prior)
 		rows = rows[n:]
 		running = running && sc.elevated
 		if !sc.elevated {
@@ -330,16 +335,25 @@ func (t *task) fold() {
 	r := t.region
 	n := 0
 	for ; n < len(r.due) && r.due[n].minute < r.watermark; n++ {
+		t.judge(hourOf(r.due[n].minute))
 		for _, s := range r.due[n].series {
 			t.foldMinute(s)
 		}
 	}
 	r.done(n)
+	t.judge(hourOf(r.watermark))
 	for i := 0; i < len(r.open); {
 		if s := r.open[i]; !t.over(s, r.watermark) {
 			i++
 		}
 	}
+}
+
+// judge looks for outages in the hours before the one given: a minute is folded by what was known when it began, however
+// many minutes a pane closes.
+func (t *task) judge(hour schemas.Minute) {
+	t.region.pulse.advance(hour)
+	t.prior.outages = t.region.pulse.outages
 }
 
 // over closes the open insight of a series if it has ended, all minutes before m being closed.
@@ -390,7 +404,7 @@ func (t *task) foldMinute(s *series) {
 	s.follow(&sc, rows)
 	if s.open == nil && t.alarm(&s.rate, &sc) {
 		l := before
-		l.see(minute, y)
+		l.see(minute, y, &t.prior)
 		t.openInsight(s, s.run.start, minute, before, s.rate.evidence(&l, &sc))
 		t.confirm(s, minute, y, &sc)
 		s.open.confirmed, s.open.best.closed = true, true
@@ -414,7 +428,7 @@ func (t *task) foldMinute(s *series) {
 // first burst whole, and is judged as before.
 func (t *task) confirm(s *series, m schemas.Minute, y uint64, now *score) {
 	o := s.open
-	sc := o.before.see(m, y)
+	sc := o.before.see(m, y, &t.prior)
 	if m < o.start {
 		return
 	}

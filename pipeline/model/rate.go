@@ -37,9 +37,23 @@ type flow struct {
 	s, m [windows]float64 // decayed calls, observed and expected
 }
 
-// idle moves the flow over the minutes without events before the minute to, in segments that end with the hour. Learning
-// keeps the exposure of the season; a look ahead leaves the season as it is.
-func (f *flow) idle(to schemas.Minute, season *season, learn bool) {
+// idle moves the flow over the minutes without events before the minute to. Minutes of an outage fill the windows like others,
+// but are no exposure: the level and the season stay as they are. Learning keeps the exposure of the season; a look ahead
+// leaves the season alone.
+func (f *flow) idle(to schemas.Minute, season *season, outages []span, learn bool) {
+	i := len(outages)
+	for i > 0 && outages[i-1].to > f.last+1 {
+		i--
+	}
+	for _, o := range outages[i:] {
+		f.pass(min(o.from, to), season, learn, 1)
+		f.pass(min(o.to, to), season, false, 0)
+	}
+	f.pass(to, season, learn, 1)
+}
+
+// pass moves the flow over minutes that are exposure, or are not, in segments that end with the hour.
+func (f *flow) pass(to schemas.Minute, season *season, learn bool, exposure float64) {
 	n := int64(to) - int64(f.last) - 1
 	if n <= 0 {
 		return
@@ -47,7 +61,7 @@ func (f *flow) idle(to schemas.Minute, season *season, learn bool) {
 	if n > longestExact {
 		d, q := longDecay(n - longestExact)
 		f.a = float64(f.a * d)
-		f.b = float64(f.b*d) + q
+		f.b = float64(f.b*d) + float64(exposure*q)
 		f.last += schemas.Minute(n - longestExact)
 	}
 	for f.last+1 < to {
@@ -65,7 +79,7 @@ func (f *flow) idle(to schemas.Minute, season *season, learn bool) {
 			f.m[w] = float64(f.m[w]*gap.e[w][k]) + float64(float64(lambda*s)*gap.g[w][k])
 		}
 		f.a = float64(f.a * gap.d[k])
-		f.b = float64(f.b*gap.d[k]) + float64(s*gap.q[k])
+		f.b = float64(f.b*gap.d[k]) + float64(float64(exposure*s)*gap.q[k])
 		if learn && season != nil {
 			season.add(slot, 0, float64(float64(k)*lambda))
 		}
@@ -132,9 +146,11 @@ func newRate(m schemas.Minute) rate {
 
 // prior is what a key borrows from its account.
 type prior struct {
-	epoch uint32 // changes when the rest does
+	epoch uint32 // changes when what follows does
 	beta0 [windows]float64
 	first *[windows]tail
+
+	outages []span // of the key's region
 }
 
 // fitted makes the tails current.
@@ -220,7 +236,7 @@ func (y *yardstick) judge(f *flow, calls float64, n int) score {
 // order. The block of an earlier hour must have been closed.
 func (r *rate) fold(m schemas.Minute, y uint64, p *prior) score {
 	calls := float64(y)
-	r.idle(m, r.season, true)
+	r.idle(m, r.season, p.outages, true)
 	slot := slotOf(m)
 	if r.season != nil && hourOf(m) != hourOf(m-1) {
 		r.season.enter(slot)
@@ -322,8 +338,8 @@ func (r *rate) lookout(p *prior) lookout {
 }
 
 // see moves on to the minute m, with y calls so far. Minutes come in ascending order.
-func (l *lookout) see(m schemas.Minute, y uint64) score {
-	l.idle(m, l.season, false)
+func (l *lookout) see(m schemas.Minute, y uint64, p *prior) score {
+	l.idle(m, l.season, p.outages, false)
 	s := l.season.factor(slotOf(m))
 	l.enter(float64(l.a / l.b * s))
 	if l.hot && m-l.hotMin > coolTime {

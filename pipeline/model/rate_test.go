@@ -46,7 +46,7 @@ func TestGapIsTheMinuteLoop(t *testing.T) {
 				r.season = nil
 			}
 			closed, loop := r.flow, r.flow
-			closed.idle(r.last+1+gap, r.season, false)
+			closed.idle(r.last+1+gap, r.season, nil, false)
 
 			var lambda, s float64
 			for m := r.last + 1; m < r.last+1+gap; m++ {
@@ -73,13 +73,13 @@ func TestGapOfWeeks(t *testing.T) {
 	drive(&r, day1, day1+3*schemas.Day, busy)
 	closed, loop := r.flow, r.flow
 	const gap = longestExact + 50000
-	closed.idle(r.last+1+gap, nil, false)
+	closed.idle(r.last+1+gap, nil, nil, false)
 	for range 50000 {
 		loop.a *= math.Exp2(-1. / halfLife)
 		loop.b = loop.b*math.Exp2(-1./halfLife) + 1
 	}
 	loop.last += 50000
-	loop.idle(r.last+1+gap, nil, false)
+	loop.idle(r.last+1+gap, nil, nil, false)
 	near(t, "weeks", closed, loop)
 }
 
@@ -188,8 +188,8 @@ func TestLookoutIsMonotone(t *testing.T) {
 		few, many := r.lookout(&testPrior), r.lookout(&testPrior)
 		for m := r.last + 1; m < r.last+40; m += schemas.Minute(1 + rng.IntN(8)) {
 			y := uint64(math.Exp(rng.Float64() * 6))
-			a := few.see(m, y)
-			b := many.see(m, y+uint64(rng.IntN(2)*rng.IntN(200)))
+			a := few.see(m, y, &testPrior)
+			b := many.see(m, y+uint64(rng.IntN(2)*rng.IntN(200)), &testPrior)
 			if b.lnP > a.lnP || b.rarest > a.rarest || a.elevated && !b.elevated {
 				t.Fatalf("run %d: %+v, with more calls %+v", i, a, b)
 			}

@@ -280,6 +280,7 @@ func (a *account) append(w *writer) {
 	for _, name := range sortedKeys(a.regions) {
 		w.string(name)
 		w.minute(a.regions[name].watermark)
+		a.regions[name].pulse.append(w)
 	}
 }
 
@@ -302,8 +303,56 @@ func (a *account) read(r *reader) { // the id is read
 		a.near = append(a.near, x)
 	}
 	for range r.length(2) {
-		name := r.string()
-		a.region(name).watermark = r.minute()
+		in := a.region(r.string())
+		in.watermark = r.minute()
+		in.pulse.read(r)
+	}
+}
+
+func (p *pulse) append(w *writer) {
+	w.flags(p.started)
+	w.minute(p.hour)
+	w.minute(p.active)
+	for _, s := range p.slots {
+		w.float32(s.calls)
+		w.float32(s.days)
+	}
+	w.uint(uint64(len(p.open)))
+	for _, h := range p.open {
+		w.minute(h.hour)
+		w.uint(h.calls)
+	}
+	w.uint(uint64(len(p.outages)))
+	for _, o := range p.outages {
+		w.minute(o.from)
+		w.minute(o.to)
+	}
+}
+
+func (p *pulse) read(r *reader) {
+	r.flags(&p.started)
+	p.hour, p.active = r.minute(), r.minute()
+	bad := p.hour%schemas.Hour != 0 || p.active%schemas.Hour != 0 || p.active > p.hour
+	for i := range p.slots {
+		p.slots[i] = alive{r.float32(), r.float32()}
+	}
+	p.open, p.outages = nil, nil
+	last := int64(minMinute)
+	for range r.length(2) {
+		h := hourCount{r.minute(), r.uint()}
+		bad = bad || h.hour%schemas.Hour != 0 || int64(h.hour) < last || p.started && h.hour < p.hour
+		last = int64(h.hour) + 1
+		p.open = append(p.open, h)
+	}
+	last = minMinute
+	for range r.upTo(maxOutages) {
+		o := span{r.minute(), r.minute()}
+		bad = bad || int64(o.from) < last || o.to <= o.from || int64(o.to)-int64(o.from) > 2*int64(maxSilence)
+		last = int64(o.to)
+		p.outages = append(p.outages, o)
+	}
+	if bad {
+		r.fail()
 	}
 }
 

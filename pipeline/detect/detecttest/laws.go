@@ -36,8 +36,9 @@ const (
 	Rate
 )
 
-// Days of made-up traffic: two of learning, some of bursts, and midnights between them.
-const days = 6
+// Days of made-up traffic: two of learning, some of bursts, midnights between them, and an outage on the eighth, which is soon
+// enough for one to be known.
+const days = 9
 
 // Laws runs every law as a subtest.
 func Laws(t *testing.T, newDetector New, kind Kind) {

@@ -102,14 +102,18 @@ func (f *Feed) Panes(calls []Call, batch schemas.Minute) []schemas.Pane {
 }
 
 // Traffic makes the panes of one account in two regions over some days: people, deployments, jobs, steady callers, delays of
-// up to a quarter of an hour, a few late rows, quiet days with ticks, bursts from the second day on and an end. Equal seeds
-// give equal panes.
+// up to a quarter of an hour, a few late rows, quiet days with ticks, bursts from the second day on, six hours of an eighth day
+// without any logs, and an end. Equal seeds give equal panes.
 func Traffic(seed uint64, account string, days int) []schemas.Pane {
 	r := rand.New(rand.NewPCG(seed, 1))
 	regions := []string{"eu-west-1", "us-east-1"}
 	calls := make([][]Call, len(regions))
 	end := Epoch + schemas.Minute(days)*schemas.Day
+	const outage = 7*schemas.Day + 500
 	add := func(region int, c Call) {
+		if c.Minute >= Epoch+outage && c.Minute < Epoch+outage+6*schemas.Hour {
+			return
+		}
 		c.Count = max(c.Count, 1)
 		c.Arrival = c.Minute + schemas.Minute(r.IntN(6))
 		if r.IntN(20) == 0 {
