@@ -56,13 +56,17 @@ func (r *rate) evidence(l *lookout, sc *score) evidence {
 	}
 }
 
+// longBurst is how long an insight must have lasted to end as the new normal: what follows a short burst may be a little
+// lively still.
+const longBurst = schemas.Hour
+
 // continueTime is how soon after an End a new insight of the key continues the old one.
 const continueTime = 30
 
 // openInsight opens the insight of a series that has none, with what was known before it and the evidence of the alarm.
 func (t *task) openInsight(s *series, start, alarm schemas.Minute, before lookout, e evidence) {
 	s.open = &insight{
-		start: start, alarm: alarm, lastHot: alarm, young: !s.alive || start-s.rate.born < young,
+		start: start, alarm: alarm, lastHot: alarm, lastOdd: alarm, young: !s.alive || start-s.rate.born < young,
 		before: before, best: e, ground: t.ground(s, start),
 	}
 	if season := s.open.before.season; season != nil {

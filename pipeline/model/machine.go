@@ -356,12 +356,16 @@ func (t *task) judge(hour schemas.Minute) {
 	t.prior.outages = t.region.pulse.outages
 }
 
-// over closes the open insight of a series if it has ended, all minutes before m being closed.
+// over closes the open insight of a series if it has ended, all minutes before m being closed. Its minutes may be normal because
+// the calls are few again, or because the model has learned them: that is seen in minutes after the End that are abnormal to
+// the model as it was before.
 func (t *task) over(s *series, m schemas.Minute) bool {
 	end, limit := s.end(), s.open.start+maxDuration
 	switch {
 	case end >= limit && m >= limit:
 		t.closeInsight(s, limit, schemas.MaxDuration)
+	case m >= end+coolTime && s.open.lastOdd >= end && end-s.open.start >= longBurst:
+		t.closeInsight(s, end, schemas.NewNormal)
 	case m >= end+coolTime:
 		t.closeInsight(s, end, schemas.Cooled)
 	default:
@@ -431,6 +435,9 @@ func (t *task) confirm(s *series, m schemas.Minute, y uint64, now *score) {
 	sc := o.before.see(m, y, &t.prior)
 	if m < o.start {
 		return
+	}
+	if sc.hot && (s.run == nil || float64(gateRatio*float64(y))*float64(m-o.start+1) >= float64(s.run.main.count)) {
+		o.lastOdd = m
 	}
 	if now.hot || o.young && sc.hot {
 		o.lastHot = m

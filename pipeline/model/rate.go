@@ -131,6 +131,8 @@ type rate struct {
 
 	settled bool // its first block is over
 
+	streak streak
+
 	tails [windows]tail // fitted to hist
 	epoch uint32        // of the account when they were fitted; 0 is never
 }
@@ -138,6 +140,7 @@ type rate struct {
 func newRate(m schemas.Minute) rate {
 	r := rate{born: m, block: hourOf(m), hotMin: m - 2*schemas.Day}
 	r.flow = flow{last: m - 1, a: birthA, b: birthB}
+	r.streak.from = r.block
 	for w := range windows {
 		r.sv[w], r.sn[w] = priorSpread, priorSpread
 	}
@@ -282,6 +285,7 @@ func (r *rate) fold(m schemas.Minute, y uint64, p *prior) score {
 	r.a = float64(r.a*gap.d[1]) + learned
 	r.b = float64(r.b*gap.d[1]) + s
 	r.calls += y
+	r.streak.open += y
 	if r.season != nil {
 		r.season.add(slot, shape, lambda) // a burst is not the shape of a day
 	} else if r.calls >= seasonCalls {
@@ -309,6 +313,7 @@ func (r *rate) closeBlock(hour schemas.Minute) (maxima [windows]float64, units u
 		units = tainted
 	}
 	maxima = r.current
+	r.follow(hour)
 	for w := range windows {
 		r.hist[w].add(r.current[w], units)
 	}

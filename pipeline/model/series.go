@@ -40,6 +40,7 @@ type run struct {
 type insight struct {
 	start, alarm schemas.Minute
 	lastHot      schemas.Minute // the last minute that was abnormal by itself
+	lastOdd      schemas.Minute // the last that was so by what was known before it, and no less than a third of its mean
 	young        bool           // the key was born less than a day before
 	confirmed    bool
 	before       lookout  // the model as it was when it opened: its minutes are judged on that

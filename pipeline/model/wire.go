@@ -97,6 +97,12 @@ func (r *rate) append(w *writer) {
 	w.minute(r.block)
 	w.minute(r.hotMin)
 	w.uint(r.calls)
+	w.minute(r.streak.from)
+	w.uint(uint64(r.streak.blocks))
+	w.uint(r.streak.open)
+	if r.streak.blocks > 0 {
+		w.floats(r.streak.calls, r.streak.squares)
+	}
 	w.floats(r.a, r.b)
 	for i := range windows {
 		w.floats(r.s[i], r.m[i], r.sv[i], r.sn[i], r.current[i])
@@ -112,6 +118,10 @@ func (r *rate) read(in *reader) {
 	in.flags(&hasSeason, &r.suspect, &r.hot, &r.settled)
 	r.last, r.born, r.block, r.hotMin = in.minute(), in.minute(), in.minute(), in.minute()
 	r.calls = in.uint()
+	r.streak = streak{from: in.minute(), blocks: uint32(in.upTo(1<<32 - 1)), open: in.uint()}
+	if r.streak.blocks > 0 {
+		in.floats(&r.streak.calls, &r.streak.squares)
+	}
 	in.floats(&r.a, &r.b)
 	for i := range windows {
 		in.floats(&r.s[i], &r.m[i], &r.sv[i], &r.sn[i], &r.current[i])
@@ -183,6 +193,7 @@ func (o *insight) append(w *writer, n *names) {
 	w.minute(o.start)
 	w.minute(o.alarm)
 	w.minute(o.lastHot)
+	w.minute(o.lastOdd)
 	w.flags(o.confirmed, o.best.closed, o.before.hot, o.before.n == windows, o.young,
 		o.before.season != nil)
 	b := &o.before
@@ -213,7 +224,7 @@ func (o *insight) append(w *writer, n *names) {
 
 func (o *insight) read(r *reader, n *names) {
 	o.start, o.alarm = r.minute(), r.minute()
-	o.lastHot = r.minute()
+	o.lastHot, o.lastOdd = r.minute(), r.minute()
 	b, both, hasSeason := &o.before, false, false
 	r.flags(&o.confirmed, &o.best.closed, &b.hot, &both, &o.young, &hasSeason)
 	b.n = 1

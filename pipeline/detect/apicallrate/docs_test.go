@@ -251,3 +251,63 @@ func TestVendorExamples(t *testing.T) {
 		}
 	}
 }
+
+// Section 2.4: an hour without any event where twenty were expected is an outage: what an hour's calls are compared with does
+// not fall, however often the logs are missing.
+func TestOutageKeepsTheLevel(t *testing.T) {
+	ratio := func(reads uint32) float64 {
+		d := New()
+		f := &detecttest.Feed{Account: schemas.Account{Provider: schemas.AWS, ID: "1"}, Region: "eu-west-1", Lateness: 15}
+		at := func(m schemas.Minute) (calls []detecttest.Call) {
+			if m%15 == 0 && reads > 0 {
+				calls = append(calls, detecttest.Call{Minute: m, Service: "s3.amazonaws.com", Event: "GetBucketAcl", Read: true, Count: reads})
+			}
+			if m%15 == 0 {
+				calls = append(calls, call(m, 3, "alice"))
+			}
+			return calls
+		}
+		var calls []detecttest.Call
+		for m := start - 8*schemas.Day; m < start; m++ {
+			if m < start-schemas.Day || m >= start-schemas.Hour {
+				calls = append(calls, at(m)...)
+			}
+		}
+		watch(d, f.Panes(calls, 5))
+		found := watch(d, attack(f, 5, 100, nil))
+		if len(found) != 2 {
+			t.Fatalf("%d reads: %d findings", reads, len(found))
+		}
+		return found[1].Why.Rate.RatePerMinute * found[1].Why.Rate.Season
+	}
+	quiet, busy := ratio(0), ratio(10)
+	if quiet > 0.16 || busy < 0.185 {
+		t.Errorf("expected %v a minute where a day without calls may be silence, %v where it must be an outage; want less and 0.2", quiet, busy)
+	}
+}
+
+// Section 6: a level that stays ends its insight as the new normal, within a day, and is not told again.
+func TestNewNormal(t *testing.T) {
+	for rate, within := range map[uint32]schemas.Minute{3: schemas.Day, 100: schemas.Day} {
+		d, f := habit(t)
+		found := watch(d, attack(f, 10*schemas.Day, rate, nil))
+		if len(found) != 2 || found[1].Why.EndReason != schemas.NewNormal || found[1].End >= start+within {
+			t.Errorf("%d a minute for good: %d findings, the last %+v", rate, len(found), found[len(found)-1])
+		}
+	}
+}
+
+// Section 6: an insight whose calls end is cooled, however long it was; what follows a burst of minutes is not the new normal.
+func TestCooled(t *testing.T) {
+	for _, minutes := range []schemas.Minute{5, 50, 600} {
+		d, f := habit(t)
+		found := watch(d, attack(f, minutes+20, 100, func(c *detecttest.Call) {
+			if c.Minute >= start+minutes {
+				c.Count = 1
+			}
+		}))
+		if len(found) != 2 || found[1].Why.EndReason != schemas.Cooled {
+			t.Errorf("%d minutes: %+v", minutes, found)
+		}
+	}
+}
