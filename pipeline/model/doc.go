@@ -27,11 +27,12 @@
 //
 // A suspect minute (p < 1e-4) teaches the level three tenths of itself, the tail three tenths of a block, the spread one
 // observation per block, and the season no more than a normal maximum. It is never left out: a job that returns is a habit
-// at its third time. When a key has cooled, its windows forget the episode. The minutes of an open insight are judged by the
-// model as it was before the insight.
+// at its third time, and what stays for a day is the level. When a key has cooled, its windows forget the episode. The
+// minutes of an open insight are judged by the model as it was before the insight. An hour in which the logs of a region
+// were out teaches nothing.
 //
 // # Files
 //
-// math, gap, season, tail: the parts. rate: the model of one key. attribute: who is behind the calls. series, account: what is
-// kept. machine: the order of work. alarm, finding, near: what is said. codec, wire, state: what is stored.
+// math, gap, season, tail, outage, level: the parts. rate: the model of one key. attribute: who is behind the calls. series,
+// account: what is kept. machine: the order of work. alarm, finding, near: what is said. codec, wire, state: what is stored.
 package model

@@ -56,10 +56,6 @@ func (r *rate) evidence(l *lookout, sc *score) evidence {
 	}
 }
 
-// longBurst is how long an insight must have lasted to end as the new normal: what follows a short burst may be a little
-// lively still.
-const longBurst = schemas.Hour
-
 // continueTime is how soon after an End a new insight of the key continues the old one.
 const continueTime = 30
 

@@ -23,7 +23,7 @@ const (
 // follow is told that the open block is over and the one at hour begins.
 func (r *rate) follow(hour schemas.Minute) {
 	k := &r.streak
-	if !r.suspect || hour-r.block > shiftTime {
+	if !r.suspect {
 		*k = streak{from: hour}
 		return
 	}

@@ -27,8 +27,14 @@ func TestLevelShift(t *testing.T) {
 		"forty times as busy":     {23, every(1, 80), 80},
 		"but for less than a day": {22, every(1, 80), 0},
 		"a job of every hour":     {24, every(60, 6000), 100},
-		"ten active hours": {24, func(m schemas.Minute) uint64 {
-			if m/60%24 < 10 {
+		"twelve active hours": {23, func(m schemas.Minute) uint64 {
+			if m/60%2 == 0 {
+				return 400
+			}
+			return 0
+		}, 201},
+		"eleven": {23, func(m schemas.Minute) uint64 {
+			if m/60%2 == 0 && m/60%24 != 4 {
 				return 400
 			}
 			return 0

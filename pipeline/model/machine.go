@@ -364,7 +364,7 @@ func (t *task) over(s *series, m schemas.Minute) bool {
 	switch {
 	case end >= limit && m >= limit:
 		t.closeInsight(s, limit, schemas.MaxDuration)
-	case m >= end+coolTime && s.open.lastOdd >= end && end-s.open.start >= longBurst:
+	case m >= end+coolTime && s.open.lastOdd >= end:
 		t.closeInsight(s, end, schemas.NewNormal)
 	case m >= end+coolTime:
 		t.closeInsight(s, end, schemas.Cooled)

@@ -10,7 +10,8 @@
 // The rate model of package model: level a/b with a half-life of seven days, windows of 5 and 60 minutes, hourly maxima of the
 // standardised log-ratio z', p from their tail. An insight starts when p <= alpha, S-M >= 5 and (S+3) >= 3(M+3), not before
 // the account's learning time is over; its Start minute is the first of the run that stands out. It ends when ten closed
-// minutes were normal by themselves, at the minute after the last that was not, or after 24 hours.
+// minutes were normal by themselves, at the minute after the last that was not, or after 24 hours. Calls that went on at a new
+// level are the new normal. Hours in which the logs of a region were out do not count.
 //
 // # Defaults
 //
@@ -23,7 +24,8 @@
 // the attack hides it. A few calls on each of many APIs, a slow increase over weeks, drops to zero: not seen by this detector.
 // A burst on a call that was never made before must reach some two hundred calls in five minutes. In the first weeks of a
 // call that is made once a day or less, the tail knows little, and only large bursts pass. A level that rises for good is told
-// once and stays open until the model has learned it, a day at most.
+// and stays open until the model has learned it, a day at most; a job of every few minutes that becomes many times as large
+// is told anew at each run, up to some twenty times, because each is over before the next begins.
 //
 // # Sources
 //
