@@ -18,8 +18,8 @@ test: ## Run all tests
 	go test -timeout 10m work
 
 .PHONY: race
-race: ## Run all tests with the race detector
-	go test -race -timeout 20m work
+race: ## Run the tests with the race detector (those of test/e2e run another binary, and see nothing of it)
+	go test -race -timeout 20m ./schemas/... ./pipeline/... ./services/... ./test/crash
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for T (make fuzz T=2m)

@@ -176,6 +176,19 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
+// A record that lost a bracket, in an array on one line of more than the size of a record.
+func TestUnclosedRecord(t *testing.T) {
+	const n = 60_000
+	rest := strings.ReplaceAll(strings.TrimSpace(lines(12, n)), "\n", ",")
+	got := deliver(t, "object", `[{"eventTime":10},{"eventTime":11,"x":[`+"\t,"+rest+"]")
+	if len(got.Times) != 1+n || got.Times[0] != 10 || got.Times[1] != 12 {
+		t.Errorf("%d records, want %d", len(got.Times), 1+n)
+	}
+	if diff := cmp.Diff([]string{"malformed 18+23"}, got.Dead); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // A single array of 200 MB is read in bounded memory.
 func TestLargeArray(t *testing.T) {
 	if testing.Short() {
@@ -298,5 +311,20 @@ func TestChangedObjects(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// Lines that break only long after their end are not scanned again and again.
+func TestHostileLines(t *testing.T) {
+	const n = 20_000
+	line := `{"a":1,` + strings.Repeat(`"b":1,`, 300) + "\n"
+	found := items(t, NewSplitter(strings.NewReader(strings.Repeat(line, n))))
+	if len(found) > n/100 { // one for each scan of the size of a record
+		t.Errorf("%d lines were scanned each up to the size of a record", len(found))
+	}
+	for _, item := range found {
+		if item.Reason == "" {
+			t.Errorf("a record at %d", item.Offset)
+		}
 	}
 }

@@ -67,3 +67,23 @@ func (p *Progress) Bytes() (done, total int64) { return p.bytes.Load(), p.totalB
 
 // Objects returns how many objects were read, and how many there are in the plan.
 func (p *Progress) Objects() (done, total int64) { return p.objects.Load(), p.totalObjects.Load() }
+
+// start counts the entries before a place as done.
+func (p *Progress) start(entries []Entry, place int) {
+	var bytes, totalBytes, objects, totalObjects int64
+	for i := range entries {
+		if entries[i].Control != "" {
+			continue
+		}
+		if i+1 < place {
+			objects++
+			bytes += entries[i].Size
+		}
+		totalObjects++
+		totalBytes += entries[i].Size
+	}
+	p.bytes.Store(bytes)
+	p.totalBytes.Store(totalBytes)
+	p.objects.Store(objects)
+	p.totalObjects.Store(totalObjects)
+}

@@ -20,7 +20,7 @@ type Location struct {
 // Locate reads the layouts in which the vendors deliver:
 //
 //	AWSLogs/[o-…/]<account>/CloudTrail/<region>/<yyyy>/<mm>/<dd>/<account>_CloudTrail_<region>_<yyyymmddThhmm>Z_<random>.json.gz
-//	AliyunLogs/Actiontrail/[<directory>/<account>/]<region>/<yyyy>/<mm>/<dd>/Actiontrail_<region>_<yyyymmddhhmmss>_…​.gz
+//	AliyunLogs/Actiontrail/[<directory>/<account>/]<region>/<yyyy>/<mm>/<dd>/Actiontrail_<region>_<yyyymmddhhmmss>_….gz
 //
 // A file name of that form is enough, wherever it lies. CloudTrail-Digest, CloudTrail-Insight and Actiontrail-Insight
 // stand in the place of CloudTrail and Actiontrail.

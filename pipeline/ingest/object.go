@@ -79,13 +79,15 @@ type objectReader struct {
 	chunk schemas.Chunk
 	arena []byte // bodies of the chunk's records
 	dead  int
+	over  bool // the dead letter about the rest was put
 }
 
-// open starts an object. An error is passing.
-func (r *objectReader) open(ctx context.Context, e *Entry) error {
+// open starts an object, of which the content may be gone. An error is passing.
+func (r *objectReader) open(ctx context.Context, e *Entry, gone bool) error {
 	r.entry = e
 	r.report = report{Object: e.Name, Skip: e.Skip}
 	r.subject, r.held, r.size, r.dead = "", r.held[:0], 0, 0
+	r.over = false
 	r.chunk = schemas.Chunk{Object: e.Name, Account: e.Account, Records: r.chunk.Records[:0]}
 	r.arena = r.arena[:0]
 	r.path = e.Format
@@ -96,6 +98,10 @@ func (r *objectReader) open(ctx context.Context, e *Entry) error {
 	}
 	r.stored = storedReader{left: e.Size, progress: r.progress}
 	if e.Skip != "" {
+		return nil
+	}
+	if gone {
+		r.final(Changed, "the object was replaced before it was read")
 		return nil
 	}
 	if e.Problem != "" {
@@ -239,6 +245,7 @@ func (r *objectReader) flush() {
 
 // letter puts a dead letter.
 func (r *objectReader) letter(offset uint64, item Item, problem string) {
+	r.over = r.over || offset == finalOffset
 	if r.report.Dead == nil {
 		r.report.Dead = make(map[Reason]int64)
 	}
@@ -267,8 +274,8 @@ var problems = map[Reason]string{
 
 // final puts the dead letter about the rest of the object. There is at most one.
 func (r *objectReader) final(why Reason, problem string) {
-	if r.report.Dead[Truncated] > 0 {
-		return // said already
+	if r.over {
+		return
 	}
 	at := Item{Size: -1, Reason: why}
 	if r.split != nil && r.stored.r != nil {
@@ -280,6 +287,11 @@ func (r *objectReader) final(why Reason, problem string) {
 // end finds out what the end of the bytes means.
 func (r *objectReader) end() {
 	failed := r.split.Err()
+	nothing := len(r.held) == 0 && r.report.Records == 0 && r.dead == 0 && r.entry.From == 0
+	if nothing && failed == nil && !r.split.Unclosed() && !r.stored.short() {
+		r.report.Skip = Empty
+		return
+	}
 	if r.subject == "" {
 		dead := 0
 		for _, item := range r.held {
@@ -289,9 +301,6 @@ func (r *objectReader) end() {
 		}
 		broken := len(r.held) > 0 && dead == len(r.held) && opensJSON(r.held[0])
 		switch {
-		case len(r.held) == 0 && failed == nil && !r.split.Unclosed() && !r.stored.short():
-			r.report.Skip = Empty
-			return
 		case r.path != "" && len(r.held) > 0:
 			r.decided(r.path)
 		case broken:
@@ -304,7 +313,7 @@ func (r *objectReader) end() {
 	r.flush()
 	r.report.Grown = r.stored.grown()
 	switch {
-	case r.stored.err != nil && r.stored.err != io.EOF:
+	case r.stored.err != nil && !errors.Is(r.stored.err, io.EOF):
 		r.final(Unreadable, r.stored.err.Error())
 	case r.stored.short():
 		r.final(Changed, "the object is shorter than it was")
@@ -381,7 +390,7 @@ func (s *storedReader) Read(p []byte) (int, error) {
 }
 
 // short reports whether there was less than planned.
-func (s *storedReader) short() bool { return s.left > 0 && s.err == io.EOF }
+func (s *storedReader) short() bool { return s.left > 0 && errors.Is(s.err, io.EOF) }
 
 // changed reports whether all was read, and was not what it should be.
 func (s *storedReader) changed(tag string) bool {

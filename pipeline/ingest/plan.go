@@ -89,6 +89,22 @@ func (p *Plan) Objects() int {
 	return n
 }
 
+// replaced returns the places of objects whose whole content a later place has anew.
+func (p *Plan) replaced() map[int]bool {
+	gone := make(map[int]bool)
+	newest := make(map[string]bool)
+	for i, e := range slices.Backward(p.entries) {
+		switch {
+		case e.Control != "":
+		case newest[e.Name]:
+			gone[i+1] = true
+		case e.From == 0:
+			newest[e.Name] = true
+		}
+	}
+	return gone
+}
+
 // MakePlan reads the plan of a lane, appends the objects that are new or have grown in the order of their time, and
 // commits it. When it returns, the order is settled. If it is interrupted, a part may be committed; the next call goes on.
 func MakePlan(ctx context.Context, c PlanConfig) (*Plan, error) {

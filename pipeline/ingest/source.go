@@ -30,6 +30,7 @@ type SourceConfig struct {
 // records, byte for byte. A jump reads the object from its start, without putting together what is before the position.
 type Source struct {
 	plan    *Plan
+	gone    map[int]bool // places of content that was replaced since; a later place has what there is now
 	reader  objectReader
 	records []runner.Record
 	bytes   int
@@ -47,7 +48,7 @@ var _ runner.Source = (*Source)(nil)
 
 // NewSource returns a reader of a plan.
 func NewSource(c SourceConfig) *Source {
-	s := &Source{plan: c.Plan}
+	s := &Source{plan: c.Plan, gone: c.Plan.replaced()}
 	s.reader = objectReader{
 		connector: c.Connector, lane: c.Plan.lane, format: c.Format, detect: c.Detect, progress: c.Progress, put: s.put,
 	}
@@ -103,18 +104,7 @@ func (s *Source) jump(after uint64) {
 		s.place, s.pos = 1, after
 	}
 	if p := s.reader.progress; p != nil {
-		var objects, bytes, allBytes int64
-		for i := range s.plan.entries {
-			if i < s.place-1 {
-				objects++
-				bytes += s.plan.entries[i].Size
-			}
-			allBytes += s.plan.entries[i].Size
-		}
-		p.objects.Store(objects)
-		p.totalObjects.Store(int64(len(s.plan.entries)))
-		p.bytes.Store(bytes)
-		p.totalBytes.Store(allBytes)
+		p.start(s.plan.entries, s.place)
 	}
 }
 
@@ -127,7 +117,7 @@ func (s *Source) step(ctx context.Context) error {
 		return nil
 	}
 	if !s.opened {
-		if err := s.reader.open(ctx, e); err != nil {
+		if err := s.reader.open(ctx, e, s.gone[s.place]); err != nil {
 			return err
 		}
 		s.opened = true

@@ -82,6 +82,84 @@ func text(t testing.TB, records []runner.Record) []string {
 	return lines
 }
 
+// A forced format is that of all objects, also of those that look like no log.
+func TestForcedFormat(t *testing.T) {
+	files := objects{"1": `{"x":1}`, "2": "oops", "3": ""}
+	s := NewSource(SourceConfig{
+		Plan: plan(t, files, memory.NewBroker(nil).Store("ingest")), Connector: files, Format: "cloudtrail", Detect: detect,
+	})
+	got := text(t, readAll(t, s, 0))
+	want := []string{
+		"1.1099511627775 raw.0.settings",
+		`2.7 raw.0.cloudtrail 1 () 0:{"x":1}`,
+		`2.1099511627775 ingest.report {"Object":"1","Format":"cloudtrail","Records":1,"Bytes":7,"Stored":7}`,
+		`3.4 dead.ingest 2+0:4 malformed "oops"`,
+		`3.1099511627775 ingest.report {"Object":"2","Format":"cloudtrail","Stored":4,"Dead":{"malformed":1}}`,
+		`4.1099511627775 ingest.report {"Object":"3","Skip":"empty","Format":"cloudtrail"}`,
+		"5.1099511627775 raw.0.end",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
+// A format that the path names serves an object that does not tell, and digest and insight files are not even opened.
+func TestFormatOfThePath(t *testing.T) {
+	const path = "AWSLogs/111122223333/CloudTrail"
+	files := objects{path + "/r/2024/05/02/x": `{"x":1}`, path + "-Digest/r/2024/05/02/x": "?", path + "-Insight/r/2024/05/02/x": "?"}
+	p := plan(t, files, memory.NewBroker(nil).Store("ingest"))
+	delete(files, path+"-Digest/r/2024/05/02/x")
+	delete(files, path+"-Insight/r/2024/05/02/x")
+	got := text(t, readAll(t, source(p, files), 0))
+	want := []string{
+		"1.1099511627775 raw.0.settings",
+		`2.1099511627775 ingest.report {"Object":"` + path + `-Digest/r/2024/05/02/x","Skip":"digest"}`,
+		`3.1099511627775 ingest.report {"Object":"` + path + `-Insight/r/2024/05/02/x","Skip":"insight"}`,
+		`4.7 raw.0.cloudtrail ` + path + `/r/2024/05/02/x (111122223333) 0:{"x":1}`,
+		`4.1099511627775 ingest.report {"Object":"` + path +
+			`/r/2024/05/02/x","Format":"cloudtrail","Records":1,"Bytes":7,"Stored":7}`,
+		"5.1099511627775 raw.0.end",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
+// Progress ends where it should, also when a part was read before and not everything is read.
+func TestProgress(t *testing.T) {
+	files := mixed(t)
+	p := plan(t, files, memory.NewBroker(nil).Store("ingest"))
+	all := readAll(t, source(p, files), 0)
+	for _, after := range []uint64{0, all[3].Seq, all[len(all)/2].Seq, all[len(all)-1].Seq} {
+		var progress Progress
+		s := NewSource(SourceConfig{Plan: p, Connector: files, Detect: detect, Progress: &progress})
+		readAll(t, s, after)
+		objects, allObjects := progress.Objects()
+		bytes, allBytes := progress.Bytes()
+		if objects != allObjects || allObjects != int64(len(files)) || bytes != allBytes || allBytes == 0 {
+			t.Errorf("after %x: %d of %d objects, %d of %d bytes", after, objects, allObjects, bytes, allBytes)
+		}
+	}
+}
+
+// One garbage line after the other does not flood the dead letters; all are counted.
+func TestDeadLettersAreBounded(t *testing.T) {
+	files := objects{"1": lines(1, 1) + strings.Repeat("oops\n", 3*maxDead) + lines(2, 1)}
+	p := plan(t, files, memory.NewBroker(nil).Store("ingest"))
+	letters, stats := 0, NewProcessor()
+	for _, r := range readAll(t, source(p, files), 0) {
+		if r.Subject == schemas.DeadSubject("ingest") {
+			letters++
+		}
+		if err := stats.Apply(r, func(runner.Output) {}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if letters != maxDead || stats.Stats().Dead[Malformed] != 3*maxDead || stats.Stats().Records != 2 {
+		t.Errorf("%d letters, counted %+v", letters, stats.Stats())
+	}
+}
+
 func TestSource(t *testing.T) {
 	files := objects{
 		"b/new.json":  `{"Records":[{"eventTime":200},{"eventTime":201}]}`,

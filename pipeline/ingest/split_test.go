@@ -55,6 +55,7 @@ var splitTests = []struct {
 	{"no records", `{"Records":[]}`, nil},
 	{"records that are no array", `{"Records":null}`, []string{`{"Records":null}`}},
 	{"records within a string", `{"x":",\"Records\":[{","a":1}`, []string{`{"x":",\"Records\":[{","a":1}`}},
+	{"records at the end of another key", `{"x\"Records":[{"a":1}]}`, []string{`{"x\"Records":[{"a":1}]}`}},
 	{"lookup of events", `{"Events":[{"EventId":"1"}],"NextToken":"x"}`, []string{`{"EventId":"1"}`}},
 	{"logs in an array", `[{"LogType":"x","Logs":[{"a":1},{"a":2}]},{"Logs":[{"a":3}]}]`,
 		[]string{`{"a":1}`, `{"a":2}`, `{"a":3}`}},
@@ -86,6 +87,8 @@ var splitTests = []struct {
 		[]string{`{"a":1}`, "malformed: {\"a\":\"\x00\"}", `{"a":2}`}},
 	{"quote missing in an array on one line", `{"Records":[{"a":"1"},{"a":"2},{"a":"3"},{"a":"4"}]}`,
 		[]string{`{"a":"1"}`, `malformed: {"a":"2},`, `{"a":"3"}`, `{"a":"4"}`}},
+	{"the same key deeper in a broken record", `{"Records":[{"a":1},{"a":[{"b":{"a":2},"c]}},{"a":3}]}`,
+		[]string{`{"a":1}`, `malformed: {"a":[{"b":{"a":2},"c]}},`, `{"a":3}`}},
 	{"bracket missing in a pretty-printed array", "[\n  {\n    \"a\": {\n  },\n  {\n    \"a\": 2\n  }\n]\n",
 		[]string{"malformed: {\n    \"a\": {\n  },", "{\n    \"a\": 2\n  }"}},
 
@@ -109,5 +112,21 @@ func TestSplit(t *testing.T) {
 				t.Errorf("split %q byte by byte (-want +got):\n%s", tt.in, diff)
 			}
 		})
+	}
+}
+
+// Wherever the buffer's end falls, the same is found.
+func TestSplitInSmallBuffer(t *testing.T) {
+	const longest = 100
+	whole, small := newSplitter(nil, longest, bufferSize), newSplitter(nil, longest, longest+window+1)
+	for _, tt := range splitTests {
+		for pad := range longest + window + 1 {
+			in := strings.Repeat(" ", pad) + strings.TrimPrefix(tt.in, "\xef\xbb\xbf")
+			whole.Reset(strings.NewReader(in))
+			small.Reset(strings.NewReader(in))
+			if diff := cmp.Diff(items(t, whole), items(t, small)); diff != "" {
+				t.Fatalf("%s behind %d spaces (-large buffer +small):\n%s", tt.name, pad, diff)
+			}
+		}
 	}
 }

@@ -42,6 +42,7 @@ type batcher struct {
 	inbox   string
 	sub     *nats.Subscription
 	answers chan *nats.Msg
+	status  chan nats.Status // of the connection, when it is lost: the answers are lost too
 	serial  uint64
 }
 
@@ -61,17 +62,27 @@ func newBatcher(nc *nats.Conn) (*batcher, error) {
 		inbox: nc.NewInbox(),
 		// After an error every message of a round gets an answer of its own.
 		answers: make(chan *nats.Msg, 4*roundMessages),
+		status:  nc.StatusChanged(nats.RECONNECTING, nats.CLOSED),
 	}
 	var err error
-	b.sub, err = nc.ChanSubscribe(b.inbox+".>", b.answers)
-	return b, err
+	if b.sub, err = nc.ChanSubscribe(b.inbox+".>", b.answers); err != nil {
+		nc.RemoveStatusListener(b.status)
+		return nil, err
+	}
+	return b, nil
 }
 
-func (b *batcher) close() { _ = b.sub.Unsubscribe() }
+func (b *batcher) close() {
+	b.nc.RemoveStatusListener(b.status)
+	_ = b.sub.Unsubscribe()
+}
 
 // send sends what is not stored yet, waits for the answers, and moves stored forward. The error is that of the first
 // batch that is not complete.
 func (b *batcher) send(ctx context.Context, outputs []runner.Output, batches []*batch) error {
+	for len(b.status) > 0 {
+		<-b.status // of a loss before this round
+	}
 	open := 0
 	for _, t := range batches {
 		rest := t.outputs[t.stored:]
@@ -108,6 +119,8 @@ func (b *batcher) send(ctx context.Context, outputs []runner.Output, batches []*
 			if t.done {
 				open--
 			}
+		case s := <-b.status:
+			return fmt.Errorf("no answer: connection is %v", s)
 		case <-timeout.C:
 			return errors.New("no answer")
 		case <-ctx.Done():

@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"errors"
+	"regexp"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -100,16 +101,38 @@ func FuzzParseNumber(f *testing.F) {
 	})
 }
 
-func TestValidKeys(t *testing.T) {
-	for key, want := range map[string]bool{
-		"a": true, "slice.17": true, "A-Z_0=/z.b": true,
-		"": false, ".a": false, "a.": false, "a..b": false, "a b": false, "a:b": false, "*": false, "a.>": false,
-		"ü": false, "checkpoint": false, "checkpoint.1": true,
+func TestEscape(t *testing.T) {
+	for key, want := range map[string]string{
+		"a": "a", "slice.17": "slice.17", "A-Z_0/z.b": "A-Z_0/z.b", "checkpoint": "checkpoint",
+		"": "=", "=": "=3D", ".": "=2E", ".a": "=2Ea", "a.": "a=2E", "a..b": "a.=2Eb", "aws:1/eu *>": "aws=3A1/eu=20=2A=3E",
+		"ü": "=C3=BC", "a=3Db": "a=3D3Db",
 	} {
-		if got := validKey(key); got != want {
-			t.Errorf("%q: %v, want %v", key, got, want)
+		if got := escape(key); got != want {
+			t.Errorf("%q: %q, want %q", key, got, want)
 		}
 	}
+	for _, bad := range []string{"=3", "a=", "=3d", "=ZZ"} {
+		if key, err := unescape(bad); err == nil {
+			t.Errorf("%q: %q, want an error", bad, key)
+		}
+	}
+}
+
+// Keys come from account numbers, regions and names: from logs.
+func FuzzEscape(f *testing.F) {
+	for _, key := range []string{"", "a.b", "..", "=", "aws:1", "\xff\r\n", "*.>"} {
+		f.Add(key)
+	}
+	bucketKey := regexp.MustCompile(`^[-/_=a-zA-Z0-9]+(\.[-/_=a-zA-Z0-9]+)*$`)
+	f.Fuzz(func(t *testing.T, key string) {
+		name := escape(key)
+		if !bucketKey.MatchString(name) {
+			t.Errorf("%q becomes %q, which a bucket does not take", key, name)
+		}
+		if back, err := unescape(name); back != key || err != nil {
+			t.Errorf("%q becomes %q, which becomes %q, %v", key, name, back, err)
+		}
+	})
 }
 
 func TestOnlyAFullStreamIsWaitedFor(t *testing.T) {

@@ -22,7 +22,8 @@ type Topology struct {
 
 	// Byte limits, each of one stream or bucket; 0 is none. The server reserves them, and a full RAW, EVENTS, WINDOWS or
 	// FINDINGS refuses new records, so that the writers wait. Set all or none: a stream without a limit can fill the
-	// server, and then commits are refused too.
+	// server, and then commits are refused too. A bucket checks its limit before the old values of a commit go, so that
+	// StateBytes must hold the state of all partitions and once more what a commit changes: twice the state is safe.
 	RawBytes      int64
 	EventsBytes   int64
 	WindowsBytes  int64
@@ -61,10 +62,16 @@ const (
 	identityKey      = "identity"
 )
 
-// Names of the streams of a lane or partition.
-func RawStream(lane int) string           { return "RAW_" + strconv.Itoa(lane) }
-func EventsStream(partition int) string   { return "EVENTS_" + strconv.Itoa(partition) }
-func WindowsStream(partition int) string  { return "WINDOWS_" + strconv.Itoa(partition) }
+// RawStream is the name of a lane's raw stream.
+func RawStream(lane int) string { return "RAW_" + strconv.Itoa(lane) }
+
+// EventsStream is the name of a partition's events stream.
+func EventsStream(partition int) string { return "EVENTS_" + strconv.Itoa(partition) }
+
+// WindowsStream is the name of a partition's windows stream.
+func WindowsStream(partition int) string { return "WINDOWS_" + strconv.Itoa(partition) }
+
+// FindingsStream is the name of a partition's findings stream.
 func FindingsStream(partition int) string { return "FINDINGS_" + strconv.Itoa(partition) }
 
 // ErrIdentity: the deployment was created with another [Identity].

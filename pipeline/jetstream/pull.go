@@ -20,6 +20,7 @@ const (
 	pullExpires   = 30 * time.Second       // of an idle request; it costs one message to renew it
 	consumerIdle  = 5 * time.Minute        // after which the server forgets a consumer that nobody pulls from
 	apiTimeout    = 5 * time.Second        // of one request to the server
+	openTimeout   = 2 * time.Second        // of opening a consumer; a server that is going down swallows the request
 	retryFirst    = 20 * time.Millisecond  // first wait before something is tried again; it doubles …
 	retryMax      = 500 * time.Millisecond // … up to this
 )
@@ -209,4 +210,17 @@ func (p *pull) close() {
 	p.nc.RemoveStatusListener(p.status)
 	_ = p.sub.Unsubscribe()
 	_ = p.nc.Publish(p.remove, nil)
+}
+
+// connected waits for a connection: a request that is sent while it breaks is lost, and would be waited for in vain.
+func connected(ctx context.Context, nc *nats.Conn) error {
+	for wait := retryFirst; !nc.IsConnected(); wait = min(2*wait, retryMax) {
+		if nc.IsClosed() {
+			return nats.ErrConnectionClosed
+		}
+		if err := sleep(ctx, wait); err != nil {
+			return fmt.Errorf("connection is %v: %w", nc.Status(), err)
+		}
+	}
+	return nil
 }

@@ -108,7 +108,7 @@ func (s *Source) Read(ctx context.Context, after uint64) ([]runner.Record, error
 		records, err = s.read(ctx, after) // with a new consumer; a second loss is for the caller to space out
 	}
 	switch {
-	case err == nil, err == io.EOF:
+	case err == nil, errors.Is(err, io.EOF):
 		return records, err
 	case ctx.Err() != nil:
 		return nil, ctx.Err() // the consumer stays: a caller may look elsewhere from time to time
@@ -192,8 +192,11 @@ func (s *Source) keep(err error) error {
 
 // open makes a consumer behind a position, after making sure that the position exists in this stream.
 func (s *Source) open(ctx context.Context, after uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
+	if err := connected(ctx, s.js.Conn()); err != nil {
+		return err
+	}
 	info, err := streamInfo(ctx, s.js, s.stream)
 	if err != nil {
 		return err

@@ -24,11 +24,12 @@ const (
 	// commitWindow is what a commit sends before it waits for the server: far below the 128 MiB after which it drops.
 	commitWindow = 16 << 20
 
-	checkpointKey = "checkpoint"
+	// checkpoints stands where a partition's name stands in other keys, so that one filter finds all checkpoints of a stage.
+	checkpoints = "checkpoint"
 )
 
 // A Store keeps the state of one stage in the KV bucket STATE_<stage>: keys "<partition>.<key>" and, as the fence,
-// "<partition>.checkpoint".
+// "checkpoint.<partition>". A partition's name is one token, and not "checkpoint".
 //
 // It is safe for concurrent use by the runners of several partitions, one runner each.
 type Store struct {
@@ -69,9 +70,12 @@ func (s *Store) subject(partition, key string) string {
 // and state may not fit, which the checkpoint's digest shows.
 func (s *Store) Load(ctx context.Context, partition string) (schemas.Checkpoint, iter.Seq2[string, []byte], error) {
 	s.setFence(partition, 0, false)
+	if partition == checkpoints || partition == "" || escape(partition) != partition || strings.Contains(partition, ".") {
+		return schemas.Checkpoint{}, nil, fmt.Errorf("load %q of %s: invalid name", partition, s.bucket)
+	}
 	var c schemas.Checkpoint
 	var sequence uint64
-	m, err := s.stream.GetLastMsgForSubject(ctx, s.subject(partition, checkpointKey))
+	m, err := s.stream.GetLastMsgForSubject(ctx, s.subject(checkpoints, partition))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 	case err != nil:
@@ -107,15 +111,18 @@ func (s *Store) readState(ctx context.Context, partition string) ([]entry, error
 	var entries []entry
 	prefix := s.subject(partition, "")
 	err := readAll(ctx, s.js, bucketStream(s.bucket), prefix+">", func(m *nats.Msg) error {
-		name := m.Subject[len(prefix):]
-		if name == checkpointKey || m.Header.Get("KV-Operation") != "" { // a marker of a key that was deleted by hand
+		if m.Header.Get("KV-Operation") != "" { // a marker of a key that was deleted by hand
 			return nil
+		}
+		key, err := unescape(m.Subject[len(prefix):])
+		if err != nil {
+			return err
 		}
 		value := m.Data
 		if value == nil {
 			value = []byte{}
 		}
-		entries = append(entries, entry{name, value})
+		entries = append(entries, entry{key, value})
 		return nil
 	})
 	return entries, err
@@ -142,18 +149,18 @@ func (s *Store) Commit(
 	messages := make([]*nats.Msg, 0, len(changed)+1)
 	size := 0
 	for key, value := range changed {
-		if !validKey(key) || len(value) > runner.MaxBody {
-			return fmt.Errorf("commit %s of %s: key %q, %d bytes: invalid", partition, s.bucket, key, len(value))
+		if len(value) > runner.MaxBody {
+			return fmt.Errorf("commit %s of %s: key %q has %d bytes", partition, s.bucket, key, len(value))
 		}
 		messages = append(messages, &nats.Msg{
-			Subject: s.subject(partition, key), Header: nats.Header{}, Data: value,
+			Subject: s.subject(partition, escape(key)), Header: nats.Header{}, Data: value,
 		})
 		size += len(value)
 	}
 	// In a fixed order, so that two runs write the same stream.
 	slices.SortFunc(messages, func(a, b *nats.Msg) int { return strings.Compare(a.Subject, b.Subject) })
 	messages = append(messages, &nats.Msg{
-		Subject: s.subject(partition, checkpointKey),
+		Subject: s.subject(checkpoints, partition),
 		Header:  nats.Header{jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(fence, 10)}},
 		Data:    c.Append(nil),
 	})
@@ -201,20 +208,4 @@ func (s *Store) setFence(partition string, sequence uint64, loaded bool) {
 	} else {
 		delete(s.fences, partition)
 	}
-}
-
-// validKey reports whether a bucket takes a key, and it is not the fence.
-func validKey(key string) bool {
-	if key == "" || key == checkpointKey || key[0] == '.' || key[len(key)-1] == '.' {
-		return false
-	}
-	for i := range len(key) {
-		switch c := key[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '/', c == '_', c == '=':
-		case c == '.' && key[i-1] != '.':
-		default:
-			return false
-		}
-	}
-	return true
 }

@@ -11,9 +11,11 @@ const (
 	minAlpha = 1e-8
 	maxAlpha = 1e-3
 
-	// stopGap divides alpha until there is a second stage of calibration: beyond 1e-5 the tail is optimistic, and the
-	// lines that gave one false insight a month in simulation lay a factor of five beyond the nominal one.
-	stopGap = 5
+	// Beyond p = 1e-4 the tail is optimistic: in simulation 1e-5 came three to six times as often, 1e-6 ten to thirty times.
+	// So ln p counts for less there, by a factor that puts the line of an account of 600 keys where one false insight a
+	// month was measured, p = 1.5e-6 for alpha = 8e-6. Where the tail is honest nothing is taken off.
+	honest = 1e-4
+	theta  = 0.6
 
 	maxDuration = schemas.Day
 )
@@ -26,12 +28,18 @@ type line struct {
 	budget float64 // false insights a month, of all shares
 }
 
+var lnHonest = Ln(honest)
+
 func newLine(budget, share, tested float64) line {
 	if !(budget > 0) { // also NaN
 		budget = 0
 	}
 	alpha := min(max(share*budget/max(tested, 1), minAlpha), maxAlpha)
-	return line{alpha: alpha, ln: Ln(alpha / stopGap), tested: tested, budget: budget}
+	ln := Ln(alpha)
+	if alpha < honest {
+		ln = lnHonest + (ln-lnHonest)/theta
+	}
+	return line{alpha: alpha, ln: ln, tested: tested, budget: budget}
 }
 
 // A nearMiss is the most unusual minute of a block that did not alarm.

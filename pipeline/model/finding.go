@@ -40,16 +40,16 @@ type usualShare struct {
 	share float64
 }
 
-// evidence describes the score of a minute.
-func (r *rate) evidence(f *flow, sc *score, tails *[windows]tail) evidence {
-	t := &tails[sc.window]
-	sd := r.spread(sc.window, sc.m)
+// evidence describes the score of a minute, just seen by l.
+func (r *rate) evidence(l *lookout, sc *score) evidence {
+	t := &l.tails[sc.window]
+	sd := l.spread(sc.window, sc.m)
 	z := max(t.u, t.zOf(-3*ln10-ln2))
 	return evidence{
 		lnP: sc.lnP, window: uint8(sc.window), s: sc.s, m: sc.m,
 		normalMax: max(0, float64((sc.m+small)*Exp(float64(z*sd)))-small),
-		lambda:    f.a / f.b,
-		season:    r.season.factor(slotOf(sc.minute)),
+		lambda:    l.a / l.b,
+		season:    l.season.factor(slotOf(sc.minute)),
 		spread:    sd,
 		blocks:    t.n,
 		ageDays:   float64(sc.minute-r.born) / float64(schemas.Day),
@@ -59,17 +59,26 @@ func (r *rate) evidence(f *flow, sc *score, tails *[windows]tail) evidence {
 // continueTime is how soon after an End a new insight of the key continues the old one.
 const continueTime = 30
 
-// openInsight opens the insight of a series that has none.
-func (t *task) openInsight(s *series, start schemas.Minute, sc *score, e evidence) {
-	s.open = &insight{start: start, alarm: sc.minute, best: e, ground: t.ground(s, start)}
+// openInsight opens the insight of a series that has none, with what was known before it and the evidence of the alarm.
+func (t *task) openInsight(s *series, start, alarm schemas.Minute, before lookout, e evidence) {
+	s.open = &insight{
+		start: start, alarm: alarm, lastHot: alarm, young: !s.alive || start-s.rate.born < young,
+		before: before, best: e, ground: t.ground(s, start),
+	}
+	if season := s.open.before.season; season != nil {
+		frozen := *season
+		s.open.before.season = &frozen
+	}
 	if s.run != nil && s.run.start != start {
 		s.run = nil // it was over
 	}
 	s.ordinal++
-	s.told, s.peak = true, nearMiss{}
+	if s.rate.block == hourOf(alarm) { // not an earlier hour, which nothing has closed yet
+		s.told, s.peak = true, nearMiss{}
+	}
 	t.region.open = append(t.region.open, s)
 	t.slices.touch(s)
-	t.finding(s, schemas.OpenFinding, sc.minute+1, "")
+	t.finding(s, schemas.OpenFinding, alarm+1, "")
 }
 
 // closeInsight ends it, at the first minute that is no longer abnormal.

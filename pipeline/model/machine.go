@@ -279,7 +279,8 @@ func (t *task) look(s *series) {
 	if float64(all)+max(model.s[fast], model.s[slow]) < gateExcess {
 		return // no window can pass the gate
 	}
-	l := model.lookout(&t.prior)
+	before := model.lookout(&t.prior)
+	l := before
 	var start, last schemas.Minute
 	running := s.run != nil
 	if running {
@@ -298,7 +299,7 @@ func (t *task) look(s *series) {
 		}
 		last = sc.minute
 		if t.alarm(model, &sc) {
-			t.openInsight(s, start, &sc, model.evidence(&l.flow, &sc, l.tails))
+			t.openInsight(s, start, sc.minute, before, model.evidence(&l, &sc))
 			return
 		}
 	}
@@ -351,7 +352,9 @@ func (t *task) over(s *series, m schemas.Minute) bool {
 func (t *task) foldMinute(s *series) {
 	n, y := pendingMinute(s.pending)
 	minute := schemas.Minute(s.pending[0].minute)
-	rows := s.pending[:n]
+	t.rows = append(t.rows[:0], s.pending[:n]...)
+	s.pending = s.pending[:copy(s.pending, s.pending[n:])]
+	rows := t.rows
 	slices.SortFunc(rows, t.account.names.compare)
 	t.slices.touch(s)
 
@@ -369,32 +372,54 @@ func (t *task) foldMinute(s *series) {
 		t.account.tested.today++
 	}
 
-	settled := s.rate.settled
+	before := s.rate.lookout(&t.prior)
+	before.n = windows
 	sc := s.rate.fold(minute, y, &t.prior)
 	s.count(minute, y)
-	s.follow(&sc, rows)
-	alarm := t.alarm(&s.rate, &sc)
-	if alarm && s.open == nil {
-		t.openInsight(s, s.run.start, &sc, s.rate.evidence(&s.rate.flow, &sc, s.rate.fitted(&t.prior)))
-	}
 	if s.open != nil {
+		t.confirm(s, minute, y, &sc)
+	}
+	s.follow(&sc, rows)
+	if s.open == nil && t.alarm(&s.rate, &sc) {
+		l := before
+		l.see(minute, y)
+		t.openInsight(s, s.run.start, minute, before, s.rate.evidence(&l, &sc))
+		t.confirm(s, minute, y, &sc)
+		s.open.confirmed, s.open.best.closed = true, true
+	}
+	if s.open != nil && minute >= s.open.start {
 		s.told = true
-		s.open.confirmed = s.open.confirmed || alarm
-		if alarm && (sc.lnP < s.open.best.lnP || !s.open.best.closed) {
-			s.open.best = s.rate.evidence(&s.rate.flow, &sc, s.rate.fitted(&t.prior))
-			s.open.best.closed = true
-		}
 	} else if sc.elevated && minute >= t.learned && sc.lnP < s.peak.lnP {
 		s.peak = nearMiss{region: s.in.name, key: s.key, minute: minute, lnP: sc.lnP, line: t.line(&s.rate).ln,
 			window: uint8(sc.window), s: sc.s, m: sc.m}
 	}
-	if settled && s.rate.calls >= seasonCalls && sc.rarest >= lnSuspect {
+	if s.rate.settled && s.rate.calls >= seasonCalls && sc.rarest >= lnSuspect {
 		if s.usual == nil {
 			s.usual = &usual{day: minute.Day()}
 		}
 		s.usual.add(minute.Day(), rows)
 	}
-	s.pending = s.pending[:copy(s.pending, s.pending[n:])]
+}
+
+// confirm judges a closed minute of an insight, which now is the score, by the model as it was before. Whether the minute is
+// abnormal by itself the model of today says, so that a new level becomes normal; but a key of less than a day learns its
+// first burst whole, and is judged as before.
+func (t *task) confirm(s *series, m schemas.Minute, y uint64, now *score) {
+	o := s.open
+	sc := o.before.see(m, y)
+	if m < o.start {
+		return
+	}
+	if now.hot || o.young && sc.hot {
+		o.lastHot = m
+	}
+	if !sc.elevated || sc.lnP > o.line.ln {
+		return
+	}
+	if o.confirmed = true; !o.best.closed || sc.lnP < o.best.lnP {
+		o.best = s.rate.evidence(&o.before, &sc)
+		o.best.closed = true
+	}
 }
 
 // closeBlock closes the open block of a series because an active minute of a later hour has come.

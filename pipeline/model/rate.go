@@ -163,31 +163,49 @@ type score struct {
 	hot      bool // the minute is abnormal by itself, not by what came before it
 }
 
-// spread is the standard deviation of z, v0 = 1/(m+c).
-func (r *rate) spread(w int, m float64) float64 {
-	return math.Sqrt(1/(m+small) + r.sv[w]/r.sn[w])
+// A yardstick is what a minute is measured with: the learned variance and the tails.
+type yardstick struct {
+	extra [windows]float64 // sv/sn
+	tails [windows]tail
 }
+
+func (r *rate) yardstick(p *prior) yardstick {
+	y := yardstick{tails: *r.fitted(p)}
+	for w := range windows {
+		y.extra[w] = r.sv[w] / r.sn[w]
+	}
+	return y
+}
+
+// spread is the standard deviation of z where m calls are expected, v0 = 1/(m+c).
+func (y *yardstick) spread(w int, m float64) float64 { return math.Sqrt(1/(m+small) + y.extra[w]) }
 
 func ratioLn(s, m float64) float64 { return Ln((s + small) / (m + small)) }
 
-// judge scores the minute that f has just been given y calls of. Only the windows below n are looked at.
-func (r *rate) judge(f *flow, y float64, tails *[windows]tail, n int) score {
+// judge scores the minute that f has just been given calls of. Only the windows below n are looked at.
+func (y *yardstick) judge(f *flow, calls float64, n int) score {
 	sc := score{minute: f.last}
+	// One minute of eight times the usual hardly moves a window of five; its own rate passes the gate for it.
+	own := float64(calls * steady)
 	for w := range n {
 		s, m := f.s[w], f.m[w]
-		sd := r.spread(w, m)
+		sd := y.spread(w, m)
 		z := ratioLn(s, m) / sd
 		sc.z[w] = z
 		if w == fast && z >= coolZ {
-			sc.hot = ratioLn(float64(y*steady), m)/sd >= coolZ
+			sc.hot = ratioLn(own, m)/sd >= coolZ
 		}
-		t := &tails[w]
+		t := &y.tails[w]
 		if z <= t.u {
 			continue
 		}
 		lnP := min(0, t.lnP(z)+ln2)
 		sc.rarest = min(sc.rarest, lnP)
-		if s-m < gateExcess || s+small < float64(gateRatio*(m+small)) {
+		top := s
+		if w == fast {
+			top = max(s, own)
+		}
+		if s-m < gateExcess || top+small < float64(gateRatio*(m+small)) {
 			continue
 		}
 		if !sc.elevated || lnP < sc.lnP {
@@ -212,27 +230,28 @@ func (r *rate) fold(m schemas.Minute, y uint64, p *prior) score {
 	mu := float64(lambda * s)
 	r.enter(mu)
 
-	if r.hot { // DETECTION 3.6, S-reset
+	measure := r.yardstick(p)
+	if r.hot { // the reset of the windows after an episode
 		switch {
 		case m-r.hotMin > coolTime:
 			r.hot = false
 			r.forget(fast)
 			r.forget(slow)
-		case ratioLn(r.s[fast]+calls, r.m[fast])/r.spread(fast, r.m[fast]) < coolZ:
+		case ratioLn(r.s[fast]+calls, r.m[fast])/measure.spread(fast, r.m[fast]) < coolZ:
 			r.hot = false
 			r.forget(slow)
 		}
 	}
 	r.add(calls)
-	sc := r.judge(&r.flow, calls, r.fitted(p), windows)
+	sc := measure.judge(&r.flow, calls, windows)
 	if sc.hot {
 		r.hotMin = m
 	}
 
 	learned, shape, weight := calls, calls, 1.0
 	if sc.rarest < lnSuspect {
+		shape = min(calls, mu+max(3, float64(6*math.Sqrt(mu))))
 		if m-r.born > young {
-			shape = min(calls, mu+max(3, float64(6*math.Sqrt(mu))))
 			learned = float64(0.3*calls) + float64(0.7*shape)
 		}
 		weight = suspectSpread
@@ -282,18 +301,20 @@ func (r *rate) closeBlock(hour schemas.Minute) (maxima [windows]float64, units u
 	return maxima, units, first
 }
 
-// A lookout scores open minutes on the frozen model: counts that are still growing can only raise what it says.
+// A lookout scores minutes on a model as it was at one moment. Open minutes are scored so, because counts that are still
+// growing can only raise what it says; and so are the closed minutes of an insight, which would otherwise be compared with
+// themselves before long.
 type lookout struct {
 	flow
-	r      *rate
-	tails  *[windows]tail
-	n      int // windows: only the fast one while the key is hot, for the reset of the slow one happens in the fold
-	hotMin schemas.Minute
+	yardstick
+	season *season // not its own; an insight, which lasts, has a copy
+	n      int     // windows: only the fast one while the key is hot, for the reset of the slow one happens in the fold
 	hot    bool
+	hotMin schemas.Minute
 }
 
 func (r *rate) lookout(p *prior) lookout {
-	l := lookout{flow: r.flow, r: r, tails: r.fitted(p), n: windows, hotMin: r.hotMin, hot: r.hot}
+	l := lookout{flow: r.flow, yardstick: r.yardstick(p), season: r.season, n: windows, hot: r.hot, hotMin: r.hotMin}
 	if r.hot {
 		l.n = 1
 	}
@@ -302,18 +323,17 @@ func (r *rate) lookout(p *prior) lookout {
 
 // see moves on to the minute m, with y calls so far. Minutes come in ascending order.
 func (l *lookout) see(m schemas.Minute, y uint64) score {
-	l.idle(m, l.r.season, false)
-	s := l.r.season.factor(slotOf(m))
+	l.idle(m, l.season, false)
+	s := l.season.factor(slotOf(m))
 	l.enter(float64(l.a / l.b * s))
 	if l.hot && m-l.hotMin > coolTime {
-		l.hot = false
-		l.forget(fast)
+		l.forget(fast) // and again after the next pause: if it were once only, fewer calls could score higher
 	}
 	l.add(float64(y))
 	// Nothing is learned: the minute counts as an idle one.
 	l.a = float64(l.a * gap.d[1])
 	l.b = float64(l.b*gap.d[1]) + s
-	sc := l.r.judge(&l.flow, float64(y), l.tails, l.n)
+	sc := l.judge(&l.flow, float64(y), l.n)
 	if sc.hot {
 		l.hotMin = m
 	}

@@ -39,9 +39,12 @@ type run struct {
 // An insight is open.
 type insight struct {
 	start, alarm schemas.Minute
+	lastHot      schemas.Minute // the last minute that was abnormal by itself
+	young        bool           // the key was born less than a day before
 	confirmed    bool
+	before       lookout  // the model as it was when it opened: its minutes are judged on that
 	best         evidence // of the most unusual closed minute; before that, of the alarm
-	ground                // what it is compared with, as of the alarm
+	ground                // what else it is compared with
 }
 
 // pendingAt returns how many of the first pending rows are of the first minute, and their calls.
@@ -88,7 +91,7 @@ func (s *series) follow(sc *score, rows []row) {
 		if s.run == nil || s.run.start < s.open.start {
 			s.run = &run{start: s.open.start, last: m}
 		}
-		if !sc.hot && m > s.open.alarm {
+		if m >= s.end() {
 			s.run.tail = append(s.run.tail, rows...)
 			return
 		}
@@ -107,10 +110,8 @@ func (s *series) follow(sc *score, rows []row) {
 	s.run.main.add(rows)
 }
 
-// cooled returns the End of the open insight if it is over once all minutes before m are closed.
-func (s *series) end() schemas.Minute {
-	return max(s.open.alarm, s.rate.hotMin) + 1
-}
+// end returns the first minute that is no longer abnormal, as far as is known.
+func (s *series) end() schemas.Minute { return max(s.open.alarm, s.open.lastHot) + 1 }
 
 // collect returns what happened in [start, end): closed minutes from the run, open ones from pending.
 func (s *series) collect(n *names, start, end schemas.Minute) sketch {

@@ -11,7 +11,7 @@ const (
 	maxMass  = 800 * 64   // then every bin is halved: about a month of a busy key; also keeps a bin inside 16 bits
 	poolN    = 6.0        // blocks that the pooled mean excess counts for
 	minBeta  = 0.2        // a tail is never believed to be shorter
-	poolBeta = 0.5        // shipped mean excess, used until the account has minPool blocks of its own
+	poolBeta = 0.4        // shipped mean excess, used until the account has minPool blocks of its own
 	minPool  = 500 * unit // units
 	minPoolB = 0.25       // the pooled mean excess is never believed to be shorter
 )
@@ -134,7 +134,7 @@ func (p *pool) roll() {
 }
 
 // firstBlocks tells how large the first hour of a new key is in this account: the account's own first hours after its
-// learning time, on top of forty shipped ones whose maxima are exponential with mean 1/2, so that a new call made three
+// learning time, on top of forty shipped ones whose maxima are exponential with mean 0.4, so that a new call made three
 // times is normal and one made three thousand times is not.
 type firstBlocks struct {
 	live   [windows][bins]uint32

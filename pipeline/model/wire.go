@@ -103,10 +103,7 @@ func (r *rate) append(w *writer) {
 		histogramTo(w, r.hist[i][:])
 	}
 	if r.season != nil {
-		for i := range r.season.a {
-			w.float32(r.season.a[i])
-			w.float32(r.season.b[i])
-		}
+		r.season.append(w)
 	}
 }
 
@@ -121,10 +118,7 @@ func (r *rate) read(in *reader) {
 		histogramFrom(in, r.hist[i][:])
 	}
 	if hasSeason {
-		r.season = new(season)
-		for i := range r.season.a {
-			r.season.a[i], r.season.b[i] = in.float32(), in.float32()
-		}
+		r.season = readSeason(in)
 	}
 }
 
@@ -188,7 +182,20 @@ func (s *sketch) read(r *reader, n *names) {
 func (o *insight) append(w *writer, n *names) {
 	w.minute(o.start)
 	w.minute(o.alarm)
-	w.flags(o.confirmed, o.best.closed)
+	w.minute(o.lastHot)
+	w.flags(o.confirmed, o.best.closed, o.before.hot, o.before.n == windows, o.young,
+		o.before.season != nil)
+	b := &o.before
+	w.minute(b.last)
+	w.minute(b.hotMin)
+	w.floats(b.a, b.b)
+	for i := range windows {
+		w.floats(b.s[i], b.m[i], b.extra[i])
+		b.tails[i].append(w)
+	}
+	if b.season != nil {
+		b.season.append(w)
+	}
 	e := &o.best
 	w.uint(uint64(e.window))
 	w.floats(e.lnP, e.s, e.m, e.normalMax, e.lambda, e.season, e.spread, e.blocks, e.ageDays)
@@ -206,7 +213,22 @@ func (o *insight) append(w *writer, n *names) {
 
 func (o *insight) read(r *reader, n *names) {
 	o.start, o.alarm = r.minute(), r.minute()
-	r.flags(&o.confirmed, &o.best.closed)
+	o.lastHot = r.minute()
+	b, both, hasSeason := &o.before, false, false
+	r.flags(&o.confirmed, &o.best.closed, &b.hot, &both, &o.young, &hasSeason)
+	b.n = 1
+	if both {
+		b.n = windows
+	}
+	b.last, b.hotMin = r.minute(), r.minute()
+	r.floats(&b.a, &b.b)
+	for i := range windows {
+		r.floats(&b.s[i], &b.m[i], &b.extra[i])
+		b.tails[i].read(r)
+	}
+	if hasSeason {
+		b.season = readSeason(r)
+	}
 	e := &o.best
 	e.window = uint8(r.upTo(windows - 1))
 	r.floats(&e.lnP, &e.s, &e.m, &e.normalMax, &e.lambda, &e.season, &e.spread, &e.blocks, &e.ageDays)
@@ -248,8 +270,7 @@ func (a *account) append(w *writer) {
 		histogramTo(w, a.pools[i].live[:])
 		w.float(a.pools[i].beta0)
 		histogramTo(w, a.first.live[i][:])
-		f := &a.first.frozen[i]
-		w.floats(f.u, f.beta, f.lnTop, f.n)
+		a.first.frozen[i].append(w)
 	}
 	w.uint(uint64(len(a.near)))
 	for i := range a.near {
@@ -272,8 +293,7 @@ func (a *account) read(r *reader) { // the id is read
 		histogramFrom(r, a.pools[i].live[:])
 		a.pools[i].beta0 = r.float()
 		histogramFrom(r, a.first.live[i][:])
-		f := &a.first.frozen[i]
-		r.floats(&f.u, &f.beta, &f.lnTop, &f.n)
+		a.first.frozen[i].read(r)
 	}
 	a.near = nil
 	for range r.upTo(maxNear) {
@@ -295,4 +315,22 @@ func (y *yearly) append(w *writer) {
 func (y *yearly) read(r *reader) {
 	y.today = r.uint()
 	r.floats(&y.n, &y.days, &y.month)
+}
+
+func (t *tail) append(w *writer) { w.floats(t.u, t.beta, t.lnTop, t.n) }
+func (t *tail) read(r *reader)   { r.floats(&t.u, &t.beta, &t.lnTop, &t.n) }
+
+func (s *season) append(w *writer) {
+	for i := range s.a {
+		w.float32(s.a[i])
+		w.float32(s.b[i])
+	}
+}
+
+func readSeason(r *reader) *season {
+	s := new(season)
+	for i := range s.a {
+		s.a[i], s.b[i] = r.float32(), r.float32()
+	}
+	return s
 }

@@ -134,12 +134,11 @@ func (l *loop) finish(ctx context.Context) error {
 	return l.await(ctx)
 }
 
-// stop commits what is stored, as far as that is possible in the time that a planned stop has.
+// stop commits what is stored, as far as that is possible in the time that a planned stop has. It is called between reads,
+// when that is everything.
 func (l *loop) stop(ctx context.Context) error {
-	if !l.ahead {
-		if err := l.finish(ctx); err != nil {
-			l.Log.Warn("stopped without a last commit", "after", l.cp.Seq, "err", err)
-		}
+	if err := l.finish(ctx); err != nil {
+		l.Log.Warn("stopped without a last commit", "after", l.cp.Seq, "err", err)
 	}
 	return ctx.Err()
 }

@@ -251,6 +251,29 @@ func TestRule4_AfterAFailedCommitTheStateIsLoadedAgain(t *testing.T) {
 	}
 }
 
+func TestRule4_AFailedCommitIsNoticedWithoutAnotherRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := setup(t, "a")
+		s.config.CommitBytes = 1
+		inner, n := s.config.Store, 0
+		s.config.Store = storeWith{Store: inner,
+			commit: func(ctx context.Context, p string, c schemas.Checkpoint, changed map[string][]byte) error {
+				if n++; n == 2 {
+					<-time.After(time.Second) // by then the loop waits for a record
+					return errors.New("connection lost")
+				}
+				return inner.Commit(ctx, p, c, changed)
+			}}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := s.start(ctx)
+		<-time.After(2 * time.Second)
+		synctest.Wait()
+		s.wantSeq(1)
+		cancel()
+		<-done
+	})
+}
+
 func TestRule5_LateAnswersAreWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := setup(t, "a b c", "a")
@@ -382,6 +405,35 @@ func TestOwner_OneThatWakesUpIsFenced(t *testing.T) {
 		}
 		s.wantPut("a 1, a 2, a 3, a 1, a 2")
 		s.wantSeq(3)
+	})
+}
+
+func TestOwner_OfTwoThatClaimOneGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := setup(t, "a")
+		inner := s.config.Store
+		rival, first := s.Store("tally"), true
+		s.config.Store = storeWith{Store: inner,
+			commit: func(ctx context.Context, p string, c schemas.Checkpoint, changed map[string][]byte) error {
+				if first {
+					first = false
+					if _, _, err := rival.Load(ctx, p); err != nil {
+						t.Error(err)
+					}
+					theirs := c
+					theirs.Owner = "rival"
+					if err := rival.Commit(ctx, p, theirs, nil); err != nil {
+						t.Error(err)
+					}
+				}
+				return inner.Commit(ctx, p, c, changed)
+			}}
+		if err := s.drain(); !errors.Is(err, runner.ErrConflict) {
+			t.Errorf("Run = %v, want ErrConflict", err)
+		}
+		if cp, _ := s.checkpoint(); cp.Owner != "rival" {
+			t.Errorf("%s owns it", cp.Owner)
+		}
 	})
 }
 

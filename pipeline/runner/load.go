@@ -16,7 +16,6 @@ const loadTries = 8
 
 // load makes the processor as the last commit left it, and claims the partition.
 func (l *loop) load(ctx context.Context) error {
-	l.outputs, l.size, l.ahead = l.outputs[:0], 0, false
 	var wait backoff
 	for try := 1; ; try++ {
 		err := l.restore(ctx)
@@ -32,6 +31,7 @@ func (l *loop) load(ctx context.Context) error {
 		}
 	}
 	l.Stats.Loads.Add(1)
+	l.Stats.Position.Store(l.cp.Seq)
 	return l.claim(ctx)
 }
 

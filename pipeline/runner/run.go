@@ -48,7 +48,6 @@ type loop struct {
 	index   uint32   // of its next output
 	outputs []Output // of the records applied and not yet put
 	size    int      // of their bodies
-	ahead   bool     // the state contains records whose outputs are not all known to be stored
 
 	committed uint64    // last record in a snapshot that was taken for a commit
 	since     time.Time // when that snapshot was taken
@@ -162,7 +161,6 @@ func (l *loop) wake(ctx context.Context) (context.Context, context.CancelFunc) {
 // apply lets the processor work on the first of the records, at least one, and returns on how many: so many that neither
 // their outputs nor the keys they change exceed what one put and one commit should hold.
 func (l *loop) apply(records []Record) (int, error) {
-	l.ahead = true
 	for i := range records {
 		r := &records[i]
 		if r.Prev != l.cp.Seq || r.Seq <= r.Prev {
@@ -216,7 +214,7 @@ func (l *loop) take(o Output) {
 }
 
 // put stores the outputs of the records that were applied. Until it succeeds the state is ahead of them and cannot be
-// committed.
+// committed; so it ends without success only when the context does, or for good.
 func (l *loop) put(ctx context.Context) error {
 	var wait backoff
 	for rest := l.outputs; len(rest) > 0; {
@@ -241,7 +239,6 @@ func (l *loop) put(ctx context.Context) error {
 	}
 	clear(l.outputs) // bodies are the sink's now
 	l.outputs, l.size = l.outputs[:0], 0
-	l.ahead = false
 	l.Stats.Position.Store(l.cp.Seq)
 	return nil
 }

@@ -54,9 +54,12 @@ func TestRule1_SaysWhatIsMissing(t *testing.T) {
 		lose func(*stage)
 		says string
 	}{
-		{"the head is gone", func(s *stage) { s.publish("c", "d"); s.Purge("RAW_0", 3) }, "records 3 to 3 of"},
-		{"all of it is gone", func(s *stage) { s.publish("c", "d"); s.Purge("RAW_0", 4) }, "records 3 to 4 of"},
-		{"it is another stream", func(s *stage) { s.Delete("RAW_0"); s.publish("a", "b", "c") }, "but the state was made from RAW_0#1"},
+		{"the head is gone", func(s *stage) { s.publish("c", "d"); s.Purge("RAW_0", 3) },
+			"records 3 to 3 of RAW_0#1 are gone"},
+		{"all of it is gone", func(s *stage) { s.publish("c", "d"); s.Purge("RAW_0", 4) },
+			"records 3 to 4 of RAW_0#1 are gone"},
+		{"it is another stream", func(s *stage) { s.Delete("RAW_0"); s.publish("a", "b", "c") },
+			"but the state was made from RAW_0#1"},
 		{"the end is gone", func(s *stage) {
 			s.config.Source = sourceWith{Source: s.source, info: func(ctx context.Context) (runner.Info, error) {
 				i, err := s.source.Info(ctx)
@@ -259,7 +262,9 @@ func TestRule3_RepeatsAreDropped(t *testing.T) {
 	s.wantPut("a 1, a 2, a 3, a 4, a 5, a 6, b 1")
 	cp, _ := s.checkpoint()
 	want := []schemas.Seen{
-		{Producer: "o"}, {Producer: "p", Number: schemas.Number{Seq: 2}}, {Producer: "q", Number: schemas.Number{Seq: 1, Index: 1}},
+		{Producer: "o"},
+		{Producer: "p", Number: schemas.Number{Seq: 2}},
+		{Producer: "q", Number: schemas.Number{Seq: 1, Index: 1}},
 	}
 	if !slices.Equal(cp.Seen, want) {
 		t.Errorf("seen %v, want %v", cp.Seen, want)
@@ -409,6 +414,15 @@ func TestAStageCanBeToldFromOthersInAProfile(t *testing.T) {
 	s.mustDrain()
 	if label != "tally" {
 		t.Errorf("label %q, want tally", label)
+	}
+}
+
+func TestStatsBeginWhereTheStateIs(t *testing.T) {
+	s := setup(t, "a", "b")
+	s.mustDrain()
+	s.instance("second").mustDrain()
+	if st := s.config.Stats; st.Position.Load() != 2 || st.Committed.Load() != 2 {
+		t.Errorf("position %d, committed %d, want 2", st.Position.Load(), st.Committed.Load())
 	}
 }
 

@@ -48,6 +48,9 @@ func (p *tally) Snapshot(changed func(string, []byte)) error {
 }
 
 func (p *tally) Restore(word string, state []byte) (err error) {
+	if p.counts[word] > 0 {
+		return fmt.Errorf("%q comes twice", word)
+	}
 	p.counts[word], err = strconv.Atoi(string(state))
 	return err
 }

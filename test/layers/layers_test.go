@@ -171,7 +171,7 @@ var excepted = map[[2]string]string{
 	{"pipeline/ingest", "sync/atomic"}: "ingest.Progress is shown while the stage works; nothing that it puts out depends on it",
 }
 
-// allowed are the modules that pure code may use: each is a line in docs/decisions/0001-dependencies.md, keeps no
+// allowed are the modules that pure code may use: each is a line in docs/decisions/0002-dependencies.md, keeps no
 // state and draws no random numbers as we call it.
 var allowed = []string{
 	"github.com/cespare/xxhash/v2",

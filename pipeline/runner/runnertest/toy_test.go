@@ -144,7 +144,8 @@ func (p *publish) Apply(r runner.Record, emit func(runner.Output)) error {
 	if n%4 == 0 {
 		account := schemas.Account{Provider: schemas.AWS, ID: word}
 		emit(runner.Output{
-			Subject: schemas.InsightSubject("here", account, schemas.APICallRate, fmt.Sprint(n)), Body: slices.Clone(body), Once: true,
+			Subject: schemas.InsightSubject("here", account, schemas.APICallRate, fmt.Sprint(n)),
+			Body:    slices.Clone(body), Once: true,
 		})
 	}
 	return nil

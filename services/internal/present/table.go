@@ -16,28 +16,25 @@ type column struct {
 
 var table = []column{
 	{"WHEN (UTC)", 16},
-	{"FOR", 6},
-	{"ACCOUNT", 16},
-	{"REGION", 14},
-	{"WHAT", 12},
-	{"HOW UNUSUAL", 12},
-	{"WHO", 12},
+	{"FOR", 4},
+	{"ACCOUNT", 6},
+	{"REGION", 6},
+	{"WHAT", 6},
+	{"HOW UNUSUAL", 6},
+	{"WHO", 6},
 }
 
 const (
 	// mostCell bounds a cell where nothing else does: a name of which nobody needs more to recognize it.
 	mostCell = 45
 
-	// narrow is the width below which the last three columns have a line of their own.
-	narrow = 110
-
-	// besides is how many columns stand on the first line then.
+	// besides is how many columns stand on the first line where the others have a line of their own.
 	besides = 4
 )
 
 // Table returns the insights as a table, one line for each stretch of activity: when, how long, account, region, what, how
-// unusual, who. It is cut to width columns, but never below half a terminal, and as wide as it needs if width is 0. On a
-// narrow terminal each stretch has two lines. It is empty if there are none.
+// unusual, who. It is as wide as it needs if width is 0. If it is wider than width, each stretch has two lines, and they are
+// cut to width columns, but never below half a terminal. It is empty if there are none.
 func Table(insights []schemas.Insight, width int) string {
 	stretches := Stretches(insights)
 	if len(stretches) == 0 {
@@ -54,10 +51,10 @@ func Table(insights []schemas.Insight, width int) string {
 			short(e.Details.Type) + " " + Safe(e.Details.Object, mostCell), unusual(e), who(e),
 		})
 	}
-	if width > 0 && width < narrow {
+	widths := natural(rows)
+	if width > 0 && sum(widths) > width {
 		return stacked(rows, max(width, 40))
 	}
-	widths := fit(rows, width)
 	var b strings.Builder
 	for _, row := range rows {
 		writeCells(&b, row, widths)
@@ -72,7 +69,7 @@ func stacked(rows [][]string, width int) string {
 	for i := range rows {
 		head[i] = rows[i][:besides]
 	}
-	widths := fit(head, width)
+	widths := fit(natural(head), width)
 	var b strings.Builder
 	for i, row := range rows {
 		writeCells(&b, head[i], widths)
@@ -95,17 +92,29 @@ func writeCells(b *strings.Builder, row []string, widths []int) {
 	}
 }
 
-// fit returns the widths of the columns. Until they fit, the widest that may still shrink does.
-func fit(rows [][]string, width int) []int {
+// natural returns the widths that the columns need.
+func natural(rows [][]string) []int {
 	widths := make([]int, len(rows[0]))
-	total := 2 * (len(widths) - 1)
-	for i := range widths {
-		for _, row := range rows {
-			widths[i] = max(widths[i], columns(row[i]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], columns(cell))
 		}
-		total += widths[i]
 	}
-	for ; width > 0 && total > width; total-- {
+	return widths
+}
+
+// sum returns the width of a line.
+func sum(widths []int) int {
+	total := 2 * (len(widths) - 1)
+	for _, w := range widths {
+		total += w
+	}
+	return total
+}
+
+// fit makes columns narrower until they fit: each time the widest that may still shrink.
+func fit(widths []int, width int) []int {
+	for total := sum(widths); total > width; total-- {
 		widest := -1
 		for i, w := range widths {
 			if w > table[i].least && (widest < 0 || w > widths[widest]) {

@@ -1,23 +1,36 @@
-package simulate_test
+package simulate
 
 import (
+	"io/fs"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/trailvane/trailvane/services/internal/simulate"
 )
 
 func TestWriteBulk(t *testing.T) {
-	o := simulate.BulkOptions{Seed: 1, Records: 5003, Accounts: 2, Regions: 3, PerFile: 300, Span: time.Hour}
+	o := BulkOptions{Seed: 1, Records: 5003, Accounts: 2, Regions: 3, PerFile: 300, Span: time.Hour}
 	bulk := func() ([]record, int64) {
 		dir := t.TempDir()
-		size, err := simulate.WriteBulk(dir, o)
+		size, err := WriteBulk(dir, o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return read(t, dir), size
+		all := make(files)
+		err = fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			body, err := os.ReadFile(filepath.Join(dir, name))
+			all[name] = string(body)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return all.read(t), size
 	}
 	records, size := bulk()
 	if len(records) != o.Records {
@@ -37,7 +50,7 @@ func TestWriteBulk(t *testing.T) {
 		}
 		newest[trail] = r.EventTime
 		at, err := time.Parse(time.RFC3339, r.EventTime)
-		if err != nil || at.Before(simulate.DefaultStart) || at.After(simulate.DefaultStart.Add(o.Span)) {
+		if err != nil || at.Before(DefaultStart) || at.After(DefaultStart.Add(o.Span)) {
 			t.Fatalf("event time %s: %v", r.EventTime, err)
 		}
 	}
@@ -56,10 +69,10 @@ func TestWriteBulk(t *testing.T) {
 }
 
 func BenchmarkWriteBulk(b *testing.B) {
-	o := simulate.BulkOptions{Seed: 1, Records: 100_000}
+	o := BulkOptions{Seed: 1, Records: 100_000}
 	b.ReportAllocs()
 	for b.Loop() {
-		size, err := simulate.WriteBulk(b.TempDir(), o)
+		size, err := WriteBulk(b.TempDir(), o)
 		if err != nil {
 			b.Fatal(err)
 		}

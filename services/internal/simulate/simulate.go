@@ -16,6 +16,7 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"time"
@@ -62,6 +63,13 @@ type Attack struct {
 // Write writes the company's logs below dir, one folder for each bucket. It makes dir if it is not there, and touches
 // nothing that is in it but files of the same names.
 func Write(dir string, o Options) (Truth, error) {
+	return generate(o, func(name string, body []byte) error {
+		return writeFile(filepath.Join(dir, filepath.FromSlash(name)), body)
+	})
+}
+
+// generate gives out every file. The body is valid until put returns.
+func generate(o Options, put func(name string, body []byte) error) (Truth, error) {
 	if o.Start.IsZero() {
 		o.Start = DefaultStart
 	}
@@ -74,8 +82,8 @@ func Write(dir string, o Options) (Truth, error) {
 	var truth Truth
 	for i := range o.Accounts {
 		for _, a := range []account{awsAccount(i), alibabaAccount(i)} {
-			if err := a.write(dir, o, &truth); err != nil {
-				return Truth{}, err
+			if err := a.generate(o, &truth, put); err != nil {
+				return Truth{}, fmt.Errorf("simulate account %s: %w", a.Account, err)
 			}
 		}
 	}
@@ -105,8 +113,8 @@ type format interface {
 	object(region string, slot time.Time, records int, packed []byte, r *rand.Rand) string
 }
 
-// write makes all calls of the account, then delivers them.
-func (a *account) write(dir string, o Options, truth *Truth) error {
+// generate makes all calls of the account, then delivers them.
+func (a *account) generate(o Options, truth *Truth, put func(name string, body []byte) error) error {
 	var calls []call
 	for i := range a.routines {
 		calls = a.routines[i].run(calls, a, o)
@@ -128,13 +136,10 @@ func (a *account) write(dir string, o Options, truth *Truth) error {
 	err := d.deliver(calls, func(object string, packed []byte, size int) error {
 		truth.Files++
 		truth.Bytes += int64(size)
-		return writeFile(filepath.Join(dir, a.bucket, filepath.FromSlash(object)), packed)
+		return put(path.Join(a.bucket, object), packed)
 	})
 	truth.Repeats += d.repeats
-	if err != nil {
-		return fmt.Errorf("simulate account %s: %w", a.Account, err)
-	}
-	return nil
+	return err
 }
 
 func writeFile(name string, body []byte) error {

@@ -1,14 +1,14 @@
-package simulate_test
+package simulate
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"maps"
+	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,27 +17,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/trailvane/trailvane/schemas"
-	"github.com/trailvane/trailvane/services/internal/simulate"
 )
-
-func Example() {
-	dir, err := os.MkdirTemp("", "simulate")
-	if err != nil {
-		panic(err)
-	}
-	defer os.RemoveAll(dir)
-
-	truth, err := simulate.Write(dir, simulate.Options{Seed: 1, Days: 3})
-	if err != nil {
-		panic(err)
-	}
-	for _, a := range truth.Attacks {
-		fmt.Println(a.First.Format(time.DateTime), a.Account, a.Region, a.Event, a.Calls, "times by", a.Principal)
-	}
-	// Output:
-	// 2026-03-03 20:19:57 alibaba:1234567890123456 ap-southeast-1 DeleteInstance 207 times by deploy-bot
-	// 2026-03-04 03:04:46 aws:123456789012 eu-central-1 TerminateInstances 318 times by ci-deploy
-}
 
 // A record holds the fields of both formats that the tests look at.
 type record struct {
@@ -54,77 +34,84 @@ type record struct {
 
 var slotInName = regexp.MustCompile(`_(\d{8}T\d{4})Z_|_(\d{14})_`)
 
-// read returns every record below dir, in the order of the walk. Each must be valid JSON on its own.
-func read(t *testing.T, dir string) []record {
+// files are the names and bodies of what was written.
+type files map[string]string
+
+// write returns the files that would be written.
+func write(t *testing.T, o Options) (files, Truth) {
 	t.Helper()
-	var all []record
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
+	all := make(files)
+	truth, err := generate(o, func(name string, body []byte) error {
+		if _, ok := all[name]; ok {
+			t.Errorf("file %s is written twice", name)
 		}
-		packed, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		z, err := gzip.NewReader(bytes.NewReader(packed))
-		if err != nil {
-			return err
-		}
-		body, err := io.ReadAll(z)
-		if err != nil {
-			return err
-		}
-		var slot time.Time
-		m := slotInName.FindStringSubmatch(filepath.Base(path))
-		if m == nil {
-			return fmt.Errorf("no slot in the name of %s", path)
-		}
-		if m[1] != "" {
-			slot, err = time.Parse("20060102T1504", m[1])
-		} else {
-			slot, err = time.Parse("20060102150405", m[2])
-		}
-		if err != nil {
-			return err
-		}
-		var raws []json.RawMessage
-		if strings.Contains(path, "CloudTrail") {
-			var file struct{ Records []json.RawMessage }
-			err, raws = json.Unmarshal(body, &file), file.Records
-		} else {
-			err = json.Unmarshal(body, &raws)
-		}
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		for _, raw := range raws {
-			r := record{object: path, slot: slot, raw: string(raw)}
-			if err := json.Unmarshal(raw, &r); err != nil {
-				return fmt.Errorf("%s: %w in %s", path, err, raw)
-			}
-			all = append(all, r)
-		}
+		all[name] = string(body)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return all, truth
+}
+
+// read returns every record in the files, in the order of their names. Each must be valid JSON on its own.
+func (f files) read(t *testing.T) []record {
+	t.Helper()
+	var all []record
+	for _, name := range slices.Sorted(maps.Keys(f)) {
+		records, err := readFile(name, f[name])
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		all = append(all, records...)
+	}
 	return all
 }
 
-func write(t *testing.T, o simulate.Options) (string, simulate.Truth) {
-	t.Helper()
-	dir := t.TempDir()
-	truth, err := simulate.Write(dir, o)
+func readFile(name, packed string) ([]record, error) {
+	z, err := gzip.NewReader(strings.NewReader(packed))
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	return dir, truth
+	body, err := io.ReadAll(z)
+	if err != nil {
+		return nil, err
+	}
+	m := slotInName.FindStringSubmatch(path.Base(name))
+	if m == nil {
+		return nil, errors.New("no slot in the name")
+	}
+	slot, err := time.Parse("20060102T1504", m[1])
+	if m[2] != "" {
+		slot, err = time.Parse("20060102150405", m[2])
+	}
+	if err != nil {
+		return nil, err
+	}
+	var raws []json.RawMessage
+	if strings.Contains(name, "CloudTrail") {
+		var file struct{ Records []json.RawMessage }
+		err, raws = json.Unmarshal(body, &file), file.Records
+	} else {
+		err = json.Unmarshal(body, &raws)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var all []record
+	for _, raw := range raws {
+		r := record{object: name, slot: slot, raw: string(raw)}
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return nil, fmt.Errorf("%w in %s", err, raw)
+		}
+		all = append(all, r)
+	}
+	return all, nil
 }
 
 func TestWrite(t *testing.T) {
-	dir, truth := write(t, simulate.Options{Seed: 1})
-	records := read(t, dir)
+	all, truth := write(t, Options{Seed: 1})
+	records := all.read(t)
 	t.Run("records", func(t *testing.T) { checkRecords(t, records, truth) })
 	for _, a := range truth.Attacks {
 		t.Run("attack "+a.Account.String(), func(t *testing.T) { checkAttack(t, records, a) })
@@ -135,7 +122,7 @@ func TestWrite(t *testing.T) {
 }
 
 // checkRecords holds the records against the truth about their number and against what real trails are like.
-func checkRecords(t *testing.T, records []record, truth simulate.Truth) {
+func checkRecords(t *testing.T, records []record, truth Truth) {
 	t.Helper()
 	seen := map[string]string{}
 	files := map[string]bool{}
@@ -182,7 +169,7 @@ func checkRecords(t *testing.T, records []record, truth simulate.Truth) {
 }
 
 // checkAttack finds the attack in the records, and the same call in normal life.
-func checkAttack(t *testing.T, records []record, a simulate.Attack) {
+func checkAttack(t *testing.T, records []record, a Attack) {
 	t.Helper()
 	ids := map[string]bool{}
 	before := map[string]bool{} // days on which the call belongs to normal life
@@ -220,35 +207,35 @@ func checkAttack(t *testing.T, records []record, a simulate.Attack) {
 }
 
 func TestSameOptionsSameBytes(t *testing.T) {
-	files := func(seed uint64) map[string]string {
-		dir, _ := write(t, simulate.Options{Seed: seed, Days: 3})
-		all := map[string]string{}
-		err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
-			if err != nil || d.IsDir() {
-				return err
-			}
-			body, err := os.ReadFile(filepath.Join(dir, path))
-			all[path] = string(body)
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return all
-	}
-	one, again, other := files(1), files(1), files(2)
-	if !cmp.Equal(one, again) {
+	one, truth := write(t, Options{Seed: 1})
+	again, truthAgain := write(t, Options{Seed: 1})
+	other, _ := write(t, Options{Seed: 2})
+	if !maps.Equal(one, again) {
 		t.Error("the same seed gave other files")
 	}
-	if cmp.Equal(one, other) {
+	if diff := cmp.Diff(truth, truthAgain); diff != "" {
+		t.Errorf("the same seed gave another truth:\n%s", diff)
+	}
+	if maps.Equal(one, other) {
 		t.Error("another seed gave the same files")
 	}
 }
 
+// An account's logs do not change because there are more accounts.
+func TestMoreAccountsMoveNothing(t *testing.T) {
+	few, _ := write(t, Options{Seed: 1, Days: 3})
+	many, _ := write(t, Options{Seed: 1, Days: 3, Accounts: 2})
+	for name, body := range few {
+		if many[name] != body {
+			t.Fatalf("%s is another file with a second account", name)
+		}
+	}
+}
+
 func TestMoreAccounts(t *testing.T) {
-	dir, truth := write(t, simulate.Options{Seed: 1, Days: 3, Accounts: 2})
+	all, truth := write(t, Options{Seed: 1, Days: 3, Accounts: 2})
 	accounts := map[string]bool{}
-	for _, r := range read(t, dir) {
+	for _, r := range all.read(t) {
 		accounts[r.RecipientAccountID] = true
 	}
 	want := map[string]bool{
@@ -263,8 +250,8 @@ func TestMoreAccounts(t *testing.T) {
 }
 
 func TestOptionsAreChecked(t *testing.T) {
-	for _, o := range []simulate.Options{{Days: 2}, {Days: -1}, {Accounts: 100}, {Accounts: -1}} {
-		if _, err := simulate.Write(t.TempDir(), o); err == nil {
+	for _, o := range []Options{{Days: 2}, {Days: -1}, {Accounts: 100}, {Accounts: -1}} {
+		if _, err := Write(t.TempDir(), o); err == nil {
 			t.Errorf("Write(%+v) gave no error", o)
 		}
 	}

@@ -1,0 +1,102 @@
+package crash
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/trailvane/trailvane/pipeline/memory"
+	"github.com/trailvane/trailvane/pipeline/runner"
+	"pgregory.net/rapid"
+)
+
+// replay runs raw records through the pipeline, stage after stage, and returns the insight events by subject. Each stage is
+// stopped and started again, so that positions and state come back from their commit, as often as restarts says.
+func replay(t interface{ Fatal(...any) }, partitions, commitBytes, restarts int) map[string]string {
+	records := raw()
+	stored := records[0].Time
+	b := memory.NewBroker(func() time.Time { return stored })
+	for _, r := range records {
+		stored = r.Time
+		if err := b.Publish(r.Subject, r.Body, r.Trace); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, s := range stages(partitions) {
+		for p := range s.Partitions {
+			for i := range restarts + 1 {
+				source := b.Source(s.Input(p))
+				source.Drain()
+				err := runner.Run(context.Background(), runner.Config{
+					Stage: s.Name, Partition: strconv.Itoa(p), Instance: strconv.Itoa(i), Constants: s.Constants,
+					Source: cut{source, i, restarts}, Sink: b.Sink(), Store: b.Store(s.Name), CommitBytes: commitBytes,
+					New: func(generation uint64) runner.Processor { return s.New(p, generation) },
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}
+	insights := make(map[string]string)
+	for _, r := range b.Records("INSIGHTS") {
+		insights[r.Subject] = string(r.Body)
+	}
+	if b.Conflicts() != 0 {
+		t.Fatal("insight events met other bytes")
+	}
+	return insights
+}
+
+// cut ends an input early, so that the next run of several has something left.
+type cut struct {
+	*memory.Source
+	run, last int
+}
+
+func (c cut) Read(ctx context.Context, after uint64) ([]runner.Record, error) {
+	records, err := c.Source.Read(ctx, after)
+	if err != nil || c.run == c.last {
+		return records, err
+	}
+	info, err := c.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	until := info.Last * uint64(c.run+1) / uint64(c.last+1)
+	n, _ := slices.BinarySearchFunc(records, until, func(r runner.Record, until uint64) int {
+		if r.Seq <= until {
+			return -1
+		}
+		return 1
+	})
+	if n == 0 {
+		return c.Source.Read(ctx, info.Last) // the end
+	}
+	return records[:n], nil
+}
+
+// The same RAW gives the same insight bytes with any number of partitions, any commit points and any restarts.
+func TestReplayGivesTheSameBytes(t *testing.T) {
+	want := replay(t, 1, 1<<30, 0)
+	if len(want) < 20 {
+		t.Fatalf("%d insight events, too few to tell anything", len(want))
+	}
+	subjects := slices.Sorted(maps.Keys(want))
+	rapid.Check(t, func(t *rapid.T) {
+		partitions := rapid.IntRange(1, 32).Draw(t, "partitions")
+		commitBytes := rapid.SampledFrom([]int{1, 1000, 20_000, 100_000, 1 << 30}).Draw(t, "bytes between commits")
+		restarts := rapid.IntRange(0, 4).Draw(t, "restarts")
+		got := replay(t, partitions, commitBytes, restarts)
+		if d := cmp.Diff(subjects, slices.Sorted(maps.Keys(got))); d != "" {
+			t.Fatalf("insight events (-want +got):\n%s", d)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Fatalf("insight events (-want +got):\n%s", d)
+		}
+	})
+}
