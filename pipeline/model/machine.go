@@ -10,6 +10,8 @@ import (
 
 // A Config says what a machine watches. It is constant: state made with another one means something else.
 type Config struct {
+	Type schemas.InsightType // that the detector finds
+
 	// Counts says whether a row is input. Rows that are late never are.
 	Counts func(r *schemas.Row) bool
 
@@ -66,6 +68,12 @@ func NewMachine(c Config) *Machine {
 	}
 	return &Machine{config: c, accounts: make(map[schemas.Account]*account), slices: new(stateSlices), ids: make(map[uint64]int32)}
 }
+
+// Type implements detect.Detector.
+func (m *Machine) Type() schemas.InsightType { return m.config.Type }
+
+// Constants implements detect.Detector.
+func (m *Machine) Constants() string { return ModelVersion }
 
 // A task is the work on one pane: what it needs of settings, with the thresholds made from them.
 type task struct {

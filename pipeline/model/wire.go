@@ -242,18 +242,18 @@ func (o *insight) read(r *reader, n *names) {
 	}
 }
 
-func (x *nearMiss) append(w *writer) {
-	w.string(x.region)
-	w.string(x.key)
-	w.minute(x.minute)
-	w.uint(uint64(x.window))
-	w.floats(x.lnP, x.line, x.s, x.m)
+func (n *nearMiss) append(w *writer) {
+	w.string(n.region)
+	w.string(n.key)
+	w.minute(n.minute)
+	w.uint(uint64(n.window))
+	w.floats(n.lnP, n.line, n.s, n.m)
 }
 
-func (x *nearMiss) read(r *reader) {
-	x.region, x.key, x.minute = r.string(), r.string(), r.minute()
-	x.window = uint8(r.upTo(windows - 1))
-	r.floats(&x.lnP, &x.line, &x.s, &x.m)
+func (n *nearMiss) read(r *reader) {
+	n.region, n.key, n.minute = r.string(), r.string(), r.minute()
+	n.window = uint8(r.upTo(windows - 1))
+	r.floats(&n.lnP, &n.line, &n.s, &n.m)
 }
 
 func (a *account) append(w *writer) {

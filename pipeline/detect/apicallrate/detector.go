@@ -52,11 +52,8 @@ type Detector struct {
 
 // New returns a detector without state.
 func New() *Detector {
-	return &Detector{model.NewMachine(model.Config{Counts: counts, ID: id, AppendKey: appendKey, Budget: Budget})}
+	return &Detector{model.NewMachine(model.Config{Type: Type, Counts: counts, ID: id, AppendKey: appendKey, Budget: Budget})}
 }
-
-// Type implements detect.Detector.
-func (*Detector) Type() schemas.InsightType { return Type }
 
 // Observe implements detect.Detector.
 func (d *Detector) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schemas.Finding)) {
