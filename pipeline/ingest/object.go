@@ -313,7 +313,7 @@ func (r *objectReader) end() {
 	r.flush()
 	r.report.Grown = r.stored.grown()
 	switch {
-	case r.stored.err != nil && r.stored.err != io.EOF:
+	case r.stored.err != nil && !errors.Is(r.stored.err, io.EOF):
 		r.final(Unreadable, r.stored.err.Error())
 	case r.stored.short():
 		r.final(Changed, "the object is shorter than it was")
@@ -390,7 +390,7 @@ func (s *storedReader) Read(p []byte) (int, error) {
 }
 
 // short reports whether there was less than planned.
-func (s *storedReader) short() bool { return s.left > 0 && s.err == io.EOF }
+func (s *storedReader) short() bool { return s.left > 0 && errors.Is(s.err, io.EOF) }
 
 // changed reports whether all was read, and was not what it should be.
 func (s *storedReader) changed(tag string) bool {

@@ -62,10 +62,16 @@ const (
 	identityKey      = "identity"
 )
 
-// Names of the streams of a lane or partition.
-func RawStream(lane int) string           { return "RAW_" + strconv.Itoa(lane) }
-func EventsStream(partition int) string   { return "EVENTS_" + strconv.Itoa(partition) }
-func WindowsStream(partition int) string  { return "WINDOWS_" + strconv.Itoa(partition) }
+// RawStream is the name of a lane's raw stream.
+func RawStream(lane int) string { return "RAW_" + strconv.Itoa(lane) }
+
+// EventsStream is the name of a partition's events stream.
+func EventsStream(partition int) string { return "EVENTS_" + strconv.Itoa(partition) }
+
+// WindowsStream is the name of a partition's windows stream.
+func WindowsStream(partition int) string { return "WINDOWS_" + strconv.Itoa(partition) }
+
+// FindingsStream is the name of a partition's findings stream.
 func FindingsStream(partition int) string { return "FINDINGS_" + strconv.Itoa(partition) }
 
 // ErrIdentity: the deployment was created with another [Identity].

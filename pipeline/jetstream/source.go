@@ -108,7 +108,7 @@ func (s *Source) Read(ctx context.Context, after uint64) ([]runner.Record, error
 		records, err = s.read(ctx, after) // with a new consumer; a second loss is for the caller to space out
 	}
 	switch {
-	case err == nil, err == io.EOF:
+	case err == nil, errors.Is(err, io.EOF):
 		return records, err
 	case ctx.Err() != nil:
 		return nil, ctx.Err() // the consumer stays: a caller may look elsewhere from time to time

@@ -64,7 +64,7 @@ func raw() []runnertest.Raw {
 			for i, r := range records {
 				c.Records = append(c.Records, schemas.RawRecord{Offset: int64(i), Body: []byte(r)})
 			}
-			if at == start {
+			if at.Equal(start) {
 				c.Records = append(c.Records, schemas.RawRecord{Offset: 9999, Body: []byte("{broken")})
 			}
 			raw = append(raw, runnertest.Raw{
