@@ -90,13 +90,15 @@ func (a *analyzeCommand) Run(ctx context.Context, c console) error {
 
 // analyze runs the pipeline under a progress bar.
 func (a *analyzeCommand) analyze(ctx context.Context, c console, o analyze.Options) (*analyze.Result, error) {
+	stop := func() {}
 	if !a.Quiet {
-		stop := present.Progress(c.err, present.Bytes, o.Progress.Bytes)
-		defer stop()
+		stop = present.Progress(c.err, present.Bytes, o.Progress.Bytes)
 	}
+	defer stop()
 	r, err := analyze.Run(ctx, o)
-	if errors.Is(err, context.Canceled) && o.Store != "" {
-		return nil, fmt.Errorf("stopped; the same command goes on from here: %w", err)
+	if errors.Is(err, context.Canceled) && o.Store != "" && !a.Quiet {
+		stop()
+		fmt.Fprintln(c.err, "trailvane: stopped; the same command goes on from here")
 	}
 	return r, err
 }

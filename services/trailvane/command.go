@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 	"github.com/trailvane/trailvane/services/internal/present"
@@ -22,6 +23,7 @@ const (
 	exitUsage    = 2
 	exitInsights = 10  // analyze --exit-code found insights
 	exitStopped  = 130 // interrupted, as shells say it
+	exitPipe     = 141 // nobody reads the output any more, as shells say it
 )
 
 // command is the command line.
@@ -76,6 +78,9 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	if exited >= 0 { // --help
 		return exited
 	}
+	if errors.Is(err, syscall.EPIPE) { // also --help
+		return exitPipe
+	}
 	if err != nil {
 		fmt.Fprintf(errOut, "trailvane: %s\nRun 'trailvane --help' to see what is possible.\n", present.Safe(err.Error(), maxError))
 		return exitUsage
@@ -90,6 +95,8 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return int(exit)
 	case errors.Is(err, context.Canceled):
 		return exitStopped
+	case errors.Is(err, syscall.EPIPE):
+		return exitPipe // there may be nobody to tell
 	}
 	fmt.Fprintf(errOut, "trailvane: %s\n", present.Safe(err.Error(), maxError))
 	if errors.Is(err, errUsage) {
