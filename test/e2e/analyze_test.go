@@ -182,7 +182,8 @@ func TestNothingFoundSaysWhy(t *testing.T) {
 	}
 }
 
-// Days that come later continue what the store has learned: the same insights as in one run.
+// Days that come later continue what the store has learned. The insights are those of one run; only figures may differ in
+// their last digits, because the end of the first run closes the minutes that it has seen, and what comes for them is late.
 func TestLaterDaysGoOn(t *testing.T) {
 	dir := t.TempDir()
 	logs := filepath.Join(dir, "logs")
@@ -215,8 +216,7 @@ func TestLaterDaysGoOn(t *testing.T) {
 		t.Errorf("before the attacks there are insights:\n%s", early.out)
 	}
 	copyLogs(late)
-	parts, whole := analyze(t, args("parts")...), analyze(t, args("whole")...)
-	if parts.out != whole.out || len(inWords(whole.out)) != len(planted) {
-		t.Errorf("in parts:\n%s\nat once:\n%s", parts.out, whole.out)
+	if d := cmp.Diff(planted, inWords(analyze(t, args("parts")...).out)); d != "" {
+		t.Errorf("insights (-planted +found):\n%s", d)
 	}
 }
