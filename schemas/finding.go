@@ -117,7 +117,7 @@ type Why struct {
 	SampleEventIDs []string  `json:"sampleEventIds,omitempty"`
 	Drivers        []Driver  `json:"drivers,omitempty"`
 	EndReason      EndReason `json:"endReason,omitempty"`
-	Continues      string    `json:"continues,omitempty"` // sharedEventId of the insight that it continues
+	Continues      string    `json:"continues,omitempty"` // sharedEventId of the insight that it continues; in a finding, its ordinal
 	Text           string    `json:"text"`                // one sentence, made from the other fields only
 
 	Rate *RateWhy `json:"rate,omitempty"` // of the types that count calls

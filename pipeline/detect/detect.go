@@ -12,6 +12,10 @@ type Detector interface {
 	// Type is the insight type that it finds.
 	Type() schemas.InsightType
 
+	// Constants names the version of the constants that its findings depend on. It is kept with the state: state that was
+	// made with others means something else.
+	Constants() string
+
 	// Observe scores a pane at once, and folds a minute into its models when the pane's watermark passes it. Settings are
 	// those of the lane that feeds the account. Findings are emitted sorted by start minute, then key; the detector sets
 	// everything but Type, Generation, Account and Region. A tick or end pane is one without rows.

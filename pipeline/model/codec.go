@@ -136,7 +136,14 @@ func (r *reader) upTo(n uint64) uint64 {
 }
 
 // length reads the number of things that take at least size bytes each.
-func (r *reader) length(size int) int { return int(r.upTo(uint64(len(r.b) / size))) }
+func (r *reader) length(size int) int {
+	v := r.uint()
+	if v > uint64(len(r.b)/size) {
+		r.fail()
+		return 0
+	}
+	return int(v)
+}
 
 func (r *reader) float() float64 {
 	if len(r.b) < 8 {

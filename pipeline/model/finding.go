@@ -49,7 +49,7 @@ func (r *rate) evidence(l *lookout, sc *score) evidence {
 		lnP: sc.lnP, window: uint8(sc.window), s: sc.s, m: sc.m,
 		normalMax: max(0, float64((sc.m+small)*Exp(float64(z*sd)))-small),
 		lambda:    l.a / l.b,
-		season:    r.season.factor(slotOf(sc.minute)),
+		season:    l.season.factor(slotOf(sc.minute)),
 		spread:    sd,
 		blocks:    t.n,
 		ageDays:   float64(sc.minute-r.born) / float64(schemas.Day),
@@ -64,6 +64,10 @@ func (t *task) openInsight(s *series, start, alarm schemas.Minute, before lookou
 	s.open = &insight{
 		start: start, alarm: alarm, lastHot: alarm, young: !s.alive || start-s.rate.born < young,
 		before: before, best: e, ground: t.ground(s, start),
+	}
+	if season := s.open.before.season; season != nil {
+		frozen := *season
+		s.open.before.season = &frozen
 	}
 	if s.run != nil && s.run.start != start {
 		s.run = nil // it was over

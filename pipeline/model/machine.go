@@ -10,6 +10,8 @@ import (
 
 // A Config says what a machine watches. It is constant: state made with another one means something else.
 type Config struct {
+	Type schemas.InsightType // that the detector finds
+
 	// Counts says whether a row is input. Rows that are late never are.
 	Counts func(r *schemas.Row) bool
 
@@ -66,6 +68,12 @@ func NewMachine(c Config) *Machine {
 	}
 	return &Machine{config: c, accounts: make(map[schemas.Account]*account), slices: new(stateSlices), ids: make(map[uint64]int32)}
 }
+
+// Type implements detect.Detector.
+func (m *Machine) Type() schemas.InsightType { return m.config.Type }
+
+// Constants implements detect.Detector.
+func (m *Machine) Constants() string { return ModelVersion }
 
 // A task is the work on one pane: what it needs of settings, with the thresholds made from them.
 type task struct {
@@ -288,7 +296,7 @@ func (t *task) look(s *series) {
 	}
 	for rows := s.pending; len(rows) > 0; {
 		n, y := pendingMinute(rows)
-		sc := l.see(model.season, schemas.Minute(rows[0].minute), y)
+		sc := l.see(schemas.Minute(rows[0].minute), y)
 		rows = rows[n:]
 		running = running && sc.elevated
 		if !sc.elevated {
@@ -352,7 +360,9 @@ func (t *task) over(s *series, m schemas.Minute) bool {
 func (t *task) foldMinute(s *series) {
 	n, y := pendingMinute(s.pending)
 	minute := schemas.Minute(s.pending[0].minute)
-	rows := s.pending[:n]
+	t.rows = append(t.rows[:0], s.pending[:n]...)
+	s.pending = s.pending[:copy(s.pending, s.pending[n:])]
+	rows := t.rows
 	slices.SortFunc(rows, t.account.names.compare)
 	t.slices.touch(s)
 
@@ -380,7 +390,7 @@ func (t *task) foldMinute(s *series) {
 	s.follow(&sc, rows)
 	if s.open == nil && t.alarm(&s.rate, &sc) {
 		l := before
-		l.see(s.rate.season, minute, y)
+		l.see(minute, y)
 		t.openInsight(s, s.run.start, minute, before, s.rate.evidence(&l, &sc))
 		t.confirm(s, minute, y, &sc)
 		s.open.confirmed, s.open.best.closed = true, true
@@ -397,7 +407,6 @@ func (t *task) foldMinute(s *series) {
 		}
 		s.usual.add(minute.Day(), rows)
 	}
-	s.pending = s.pending[:copy(s.pending, s.pending[n:])]
 }
 
 // confirm judges a closed minute of an insight, which now is the score, by the model as it was before. Whether the minute is
@@ -405,7 +414,7 @@ func (t *task) foldMinute(s *series) {
 // first burst whole, and is judged as before.
 func (t *task) confirm(s *series, m schemas.Minute, y uint64, now *score) {
 	o := s.open
-	sc := o.before.see(s.rate.season, m, y)
+	sc := o.before.see(m, y)
 	if m < o.start {
 		return
 	}

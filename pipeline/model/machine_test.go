@@ -243,8 +243,11 @@ func TestNearMisses(t *testing.T) {
 	}
 	for i := range schemas.Minute(8 * 24) {
 		observe(m, at(day1+i*60, 1+uint32(i%3)))
+		if l := m.Learning(); i == 20 && (len(l) != 1 || l[0].Seen != 20*60+1 || l[0].Needed != schemas.Day) {
+			t.Errorf("learning: %+v", l)
+		}
 	}
-	if l := m.Learning(); len(l) != 1 || l[0].Seen != 8*schemas.Day-59 || l[0].Needed != schemas.Day {
+	if l := m.Learning(); len(l) != 0 {
 		t.Errorf("learning: %+v", l)
 	}
 	near := day1 + 8*schemas.Day + 30
@@ -255,11 +258,11 @@ func TestNearMisses(t *testing.T) {
 		t.Fatalf("found %+v", found)
 	}
 	got := restore(t, snapshot(t, m)).NearMisses()
-	if len(got) == 0 || got[0].Minute != near || got[0].Key != "call" || !(got[0].Log10P > got[0].Line) {
+	if len(got) == 0 || got[0].At != near || got[0].Object != "call" || got[0].Text == "" || !(got[0].Log10P > got[0].Line) {
 		t.Fatalf("near misses %+v", got)
 	}
 	for _, n := range got {
-		if n.Minute == far || math.IsNaN(n.Log10P) {
+		if n.At == far || math.IsNaN(n.Log10P) {
 			t.Errorf("%+v is no near miss", n)
 		}
 	}

@@ -1,36 +1,19 @@
 package model
 
 import (
+	"cmp"
+	"fmt"
 	"math"
 	"slices"
 
+	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/schemas"
 )
 
-// A NearMiss is the most unusual minute of an active hour of a key that did not become an insight.
-type NearMiss struct {
-	Account  schemas.Account
-	Region   string
-	Key      string
-	Minute   schemas.Minute
-	Window   uint32  // minutes
-	Observed float64 // weighted calls in the window
-	Expected float64
-	Log10P   float64
-	Line     float64 // log10 of the p that would have been an insight
-}
-
-// Learning says how far an account is.
-type Learning struct {
-	Account schemas.Account
-	Seen    schemas.Minute // of event time since its first event
-	Needed  schemas.Minute
-}
-
-// NearMisses returns what came nearest to an insight since the beginning, per account the eight nearest, sorted by account
-// and then by distance to the line. Minutes of the learning time are not among them.
-func (m *Machine) NearMisses() []NearMiss {
-	var out []NearMiss
+// NearMisses returns what came nearest to an insight since the beginning, nearest first, at most detect.MaxNearMisses. Minutes
+// of the learning time are not among them. The machine remembers eight of each account.
+func (m *Machine) NearMisses() []detect.NearMiss {
+	var out []detect.NearMiss
 	for _, a := range m.sorted() {
 		all := account{near: slices.Clone(a.near)}
 		for _, name := range sortedKeys(a.regions) {
@@ -42,22 +25,38 @@ func (m *Machine) NearMisses() []NearMiss {
 			}
 		}
 		for _, n := range all.near {
-			out = append(out, NearMiss{
-				Account: a.id, Region: n.region, Key: n.key, Minute: n.minute, Window: WindowMinutes[n.window],
-				Observed: round6(n.s), Expected: round6(n.m), Log10P: round6(n.lnP / ln10), Line: round6(n.line / ln10),
+			out = append(out, detect.NearMiss{
+				Type: m.config.Type, Account: a.id, Region: n.region, Object: n.key, At: n.minute,
+				Log10P: round6(n.lnP / ln10), Line: round6(n.line / ln10), Text: n.text(),
 			})
 		}
 	}
-	return out
+	slices.SortStableFunc(out, func(x, y detect.NearMiss) int { return cmp.Compare(x.Log10P-x.Line, y.Log10P-y.Line) })
+	return out[:min(len(out), detect.MaxNearMisses)]
 }
 
-// Learning returns how far every account is, sorted by account.
-func (m *Machine) Learning() []Learning {
-	var out []Learning
+// text says in a sentence what was seen, what was expected, and which condition was not met.
+func (n *nearMiss) text() string {
+	text := fmt.Sprintf("%.3g weighted calls in a window of %d minutes where %.3g were expected", n.s, WindowMinutes[n.window], n.m)
+	switch {
+	case n.s-n.m < gateExcess:
+		text += fmt.Sprintf("; fewer than %g calls above what is expected are never an insight", float64(gateExcess))
+	case n.s+small < float64(gateRatio*(n.m+small)):
+		text += fmt.Sprintf("; less than %g times what is expected is never an insight", float64(gateRatio))
+	}
+	return text + "."
+}
+
+// Learning returns the accounts whose learning time is not over, sorted by account.
+func (m *Machine) Learning() []detect.Learning {
+	var out []detect.Learning
 	for _, a := range m.sorted() {
-		if a.seen {
-			seen := min(int64(a.newest)-int64(a.born)+1, math.MaxInt32)
-			out = append(out, Learning{Account: a.id, Seen: schemas.Minute(seen), Needed: a.learn})
+		if !a.seen {
+			continue
+		}
+		seen := schemas.Minute(min(int64(a.newest)-int64(a.born)+1, math.MaxInt32))
+		if seen < a.learn {
+			out = append(out, detect.Learning{Type: m.config.Type, Account: a.id, Seen: seen, Needed: a.learn})
 		}
 	}
 	return out

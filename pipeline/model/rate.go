@@ -250,8 +250,8 @@ func (r *rate) fold(m schemas.Minute, y uint64, p *prior) score {
 
 	learned, shape, weight := calls, calls, 1.0
 	if sc.rarest < lnSuspect {
+		shape = min(calls, mu+max(3, float64(6*math.Sqrt(mu))))
 		if m-r.born > young {
-			shape = min(calls, mu+max(3, float64(6*math.Sqrt(mu))))
 			learned = float64(0.3*calls) + float64(0.7*shape)
 		}
 		weight = suspectSpread
@@ -307,13 +307,14 @@ func (r *rate) closeBlock(hour schemas.Minute) (maxima [windows]float64, units u
 type lookout struct {
 	flow
 	yardstick
-	n      int // windows: only the fast one while the key is hot, for the reset of the slow one happens in the fold
+	season *season // not its own; an insight, which lasts, has a copy
+	n      int     // windows: only the fast one while the key is hot, for the reset of the slow one happens in the fold
 	hot    bool
 	hotMin schemas.Minute
 }
 
 func (r *rate) lookout(p *prior) lookout {
-	l := lookout{flow: r.flow, yardstick: r.yardstick(p), n: windows, hot: r.hot, hotMin: r.hotMin}
+	l := lookout{flow: r.flow, yardstick: r.yardstick(p), season: r.season, n: windows, hot: r.hot, hotMin: r.hotMin}
 	if r.hot {
 		l.n = 1
 	}
@@ -321,9 +322,9 @@ func (r *rate) lookout(p *prior) lookout {
 }
 
 // see moves on to the minute m, with y calls so far. Minutes come in ascending order.
-func (l *lookout) see(season *season, m schemas.Minute, y uint64) score {
-	l.idle(m, season, false)
-	s := season.factor(slotOf(m))
+func (l *lookout) see(m schemas.Minute, y uint64) score {
+	l.idle(m, l.season, false)
+	s := l.season.factor(slotOf(m))
 	l.enter(float64(l.a / l.b * s))
 	if l.hot && m-l.hotMin > coolTime {
 		l.forget(fast) // and again after the next pause: if it were once only, fewer calls could score higher

@@ -188,8 +188,8 @@ func TestLookoutIsMonotone(t *testing.T) {
 		few, many := r.lookout(&testPrior), r.lookout(&testPrior)
 		for m := r.last + 1; m < r.last+40; m += schemas.Minute(1 + rng.IntN(8)) {
 			y := uint64(math.Exp(rng.Float64() * 6))
-			a := few.see(r.season, m, y)
-			b := many.see(r.season, m, y+uint64(rng.IntN(2)*rng.IntN(200)))
+			a := few.see(m, y)
+			b := many.see(m, y+uint64(rng.IntN(2)*rng.IntN(200)))
 			if b.lnP > a.lnP || b.rarest > a.rarest || a.elevated && !b.elevated {
 				t.Fatalf("run %d: %+v, with more calls %+v", i, a, b)
 			}

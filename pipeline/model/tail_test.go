@@ -3,6 +3,8 @@ package model
 import (
 	"math"
 	"testing"
+
+	"github.com/trailvane/trailvane/schemas"
 )
 
 func TestFit(t *testing.T) {
@@ -85,16 +87,35 @@ func TestPool(t *testing.T) {
 
 func TestLine(t *testing.T) {
 	for _, c := range []struct{ budget, tested, alpha, p float64 }{
-		{1, 1000, 9e-4, 9e-4}, // honest: nothing is taken off
-		{1, 1.125e5, 8e-6, 1e-4 * math.Pow(8e-6/1e-4, 1/theta)}, // 600 keys
+		{1, 1000, 9e-4, 9e-4},         // honest: nothing is taken off
+		{1, 1.125e5, 8e-6, 1.4853e-6}, // 600 keys, and the line that was measured for them
 		{1, 0, maxAlpha, maxAlpha},
 		{1e9, 1e5, maxAlpha, maxAlpha},
-		{0, 1e5, minAlpha, 1e-4 * math.Pow(minAlpha/1e-4, 1/theta)},
-		{math.NaN(), 1e5, minAlpha, 1e-4 * math.Pow(minAlpha/1e-4, 1/theta)},
+		{0, 1e5, minAlpha, 2.1544e-11},
+		{math.NaN(), 1e5, minAlpha, 2.1544e-11},
 	} {
 		got := newLine(c.budget, shareRise, c.tested)
-		if math.Abs(got.alpha/c.alpha-1) > 1e-12 || math.Abs(got.ln-math.Log(c.p)) > 1e-9 {
+		if math.Abs(got.alpha/c.alpha-1) > 1e-12 || math.Abs(got.ln-math.Log(c.p)) > 1e-4 {
 			t.Errorf("budget %v, %v tested: got alpha %v, p %v, want %v, %v", c.budget, c.tested, got.alpha, math.Exp(got.ln), c.alpha, c.p)
 		}
+	}
+}
+
+// A month is what thirty days like the past ones bring; the first days are strict, and a past year is forgotten.
+func TestTested(t *testing.T) {
+	y := newAccount(schemas.Account{}).tested
+	y.today = 200
+	if y.roll(1); math.Abs(y.month-17800) > 1 {
+		t.Errorf("after a day of 200: %v", y.month)
+	}
+	for range 200 {
+		y.today = 200
+		y.roll(1)
+	}
+	if math.Abs(y.month-6000) > 10 {
+		t.Errorf("after 200 such days: %v, want 6000", y.month)
+	}
+	if y.roll(30); math.Abs(y.month/6000-1/math.E) > 0.03 {
+		t.Errorf("after thirty days without anything: %v", y.month)
 	}
 }

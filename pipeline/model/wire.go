@@ -103,10 +103,7 @@ func (r *rate) append(w *writer) {
 		histogramTo(w, r.hist[i][:])
 	}
 	if r.season != nil {
-		for i := range r.season.a {
-			w.float32(r.season.a[i])
-			w.float32(r.season.b[i])
-		}
+		r.season.append(w)
 	}
 }
 
@@ -121,10 +118,7 @@ func (r *rate) read(in *reader) {
 		histogramFrom(in, r.hist[i][:])
 	}
 	if hasSeason {
-		r.season = new(season)
-		for i := range r.season.a {
-			r.season.a[i], r.season.b[i] = in.float32(), in.float32()
-		}
+		r.season = readSeason(in)
 	}
 }
 
@@ -189,7 +183,8 @@ func (o *insight) append(w *writer, n *names) {
 	w.minute(o.start)
 	w.minute(o.alarm)
 	w.minute(o.lastHot)
-	w.flags(o.confirmed, o.best.closed, o.before.hot, o.before.n == windows, o.young)
+	w.flags(o.confirmed, o.best.closed, o.before.hot, o.before.n == windows, o.young,
+		o.before.season != nil)
 	b := &o.before
 	w.minute(b.last)
 	w.minute(b.hotMin)
@@ -197,6 +192,9 @@ func (o *insight) append(w *writer, n *names) {
 	for i := range windows {
 		w.floats(b.s[i], b.m[i], b.extra[i])
 		b.tails[i].append(w)
+	}
+	if b.season != nil {
+		b.season.append(w)
 	}
 	e := &o.best
 	w.uint(uint64(e.window))
@@ -216,8 +214,8 @@ func (o *insight) append(w *writer, n *names) {
 func (o *insight) read(r *reader, n *names) {
 	o.start, o.alarm = r.minute(), r.minute()
 	o.lastHot = r.minute()
-	b, both := &o.before, false
-	r.flags(&o.confirmed, &o.best.closed, &b.hot, &both, &o.young)
+	b, both, hasSeason := &o.before, false, false
+	r.flags(&o.confirmed, &o.best.closed, &b.hot, &both, &o.young, &hasSeason)
 	b.n = 1
 	if both {
 		b.n = windows
@@ -227,6 +225,9 @@ func (o *insight) read(r *reader, n *names) {
 	for i := range windows {
 		r.floats(&b.s[i], &b.m[i], &b.extra[i])
 		b.tails[i].read(r)
+	}
+	if hasSeason {
+		b.season = readSeason(r)
 	}
 	e := &o.best
 	e.window = uint8(r.upTo(windows - 1))
@@ -241,18 +242,18 @@ func (o *insight) read(r *reader, n *names) {
 	}
 }
 
-func (x *nearMiss) append(w *writer) {
-	w.string(x.region)
-	w.string(x.key)
-	w.minute(x.minute)
-	w.uint(uint64(x.window))
-	w.floats(x.lnP, x.line, x.s, x.m)
+func (n *nearMiss) append(w *writer) {
+	w.string(n.region)
+	w.string(n.key)
+	w.minute(n.minute)
+	w.uint(uint64(n.window))
+	w.floats(n.lnP, n.line, n.s, n.m)
 }
 
-func (x *nearMiss) read(r *reader) {
-	x.region, x.key, x.minute = r.string(), r.string(), r.minute()
-	x.window = uint8(r.upTo(windows - 1))
-	r.floats(&x.lnP, &x.line, &x.s, &x.m)
+func (n *nearMiss) read(r *reader) {
+	n.region, n.key, n.minute = r.string(), r.string(), r.minute()
+	n.window = uint8(r.upTo(windows - 1))
+	r.floats(&n.lnP, &n.line, &n.s, &n.m)
 }
 
 func (a *account) append(w *writer) {
@@ -318,3 +319,18 @@ func (y *yearly) read(r *reader) {
 
 func (t *tail) append(w *writer) { w.floats(t.u, t.beta, t.lnTop, t.n) }
 func (t *tail) read(r *reader)   { r.floats(&t.u, &t.beta, &t.lnTop, &t.n) }
+
+func (s *season) append(w *writer) {
+	for i := range s.a {
+		w.float32(s.a[i])
+		w.float32(s.b[i])
+	}
+}
+
+func readSeason(r *reader) *season {
+	s := new(season)
+	for i := range s.a {
+		s.a[i], s.b[i] = r.float32(), r.float32()
+	}
+	return s
+}

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
@@ -166,6 +167,12 @@ func (p *Processor) end(k key, i *insight, reason schemas.EndReason, emit func(r
 // publish emits one insight event.
 func publish(f *schemas.Finding, state schemas.State, at schemas.Minute, emit func(runner.Output)) {
 	shared := sharedID(f)
+	why := f.Why
+	if n, err := strconv.ParseUint(why.Continues, 10, 32); err == nil {
+		earlier := *f
+		earlier.Ordinal = uint32(n)
+		why.Continues = sharedID(&earlier).String()
+	}
 	event := uuid.NewSHA1(shared, []byte(state)).String()
 	i := schemas.Insight{
 		EventVersion:  schemas.InsightVersion,
@@ -180,7 +187,7 @@ func publish(f *schemas.Finding, state schemas.State, at schemas.Minute, emit fu
 			State: state, Type: f.Type, Object: f.Object,
 			EventSource: f.Service, EventName: f.Event, ErrorCode: f.ErrorCode,
 			Context:   schemas.InsightContext{Statistics: f.Statistics, Attributions: f.Attributions},
-			Trailvane: schemas.TrailvaneDetails{Why: f.Why},
+			Trailvane: schemas.TrailvaneDetails{Why: why},
 		},
 	}
 	emit(runner.Output{Subject: schemas.InsightSubject(f.Region, f.Account, f.Type, event), Body: i.Append(nil), Once: true})

@@ -113,6 +113,15 @@ func TestIdsTellInsightsApart(t *testing.T) {
 	}
 }
 
+func TestContinuedInsightIsNamed(t *testing.T) {
+	second := finding(schemas.OpenFinding, "A", 1)
+	second.Why.Continues = "0"
+	got := feed(t, pair.New(0), finding(schemas.OpenFinding, "A", 0), finding(schemas.CloseFinding, "A", 0), second)
+	if name := got[2].Details.Trailvane.Why.Continues; name != got[0].SharedEventID {
+		t.Errorf("continues %q, want %s", name, got[0].SharedEventID)
+	}
+}
+
 // The id of an insight is part of what people store: it stays.
 func TestIdsStay(t *testing.T) {
 	got := feed(t, pair.New(0), finding(schemas.OpenFinding, "A", 0))[0]

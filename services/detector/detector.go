@@ -21,12 +21,12 @@ type Partition = service.Partition[*detect.Processor]
 
 // Open prepares the detector of a type and partition.
 func Open(ctx context.Context, d *service.Deployment, t schemas.InsightType, partition int) (*Partition, error) {
-	make, ok := all.Detectors()[t]
+	create, ok := all.Detectors()[t]
 	if !ok {
 		return nil, fmt.Errorf("there is no detector for %s", t)
 	}
 	return service.Open(ctx, d, service.Stage[*detect.Processor]{
-		Name: Bucket(t), Partition: partition, Input: jetstream.WindowsStream(partition), Constants: "",
-		New: func(generation uint64) *detect.Processor { return detect.NewProcessor(partition, generation, make()) },
+		Name: Bucket(t), Partition: partition, Input: jetstream.WindowsStream(partition), Constants: create().Constants(),
+		New: func(generation uint64) *detect.Processor { return detect.NewProcessor(partition, generation, create()) },
 	})
 }

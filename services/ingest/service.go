@@ -66,7 +66,7 @@ func Open(ctx context.Context, d *service.Deployment, c Config) (*Lane, error) {
 		Plan: l.Plan, Connector: files, Format: c.Format, Detect: formats.Detect, Progress: c.Progress,
 	})
 	l.Partition, err = service.Open(ctx, d, service.Stage[*ingest.Processor]{
-		Name: Bucket, Partition: lane, Source: source,
+		Name: Bucket, Partition: lane, Source: source, Constants: ingest.Constants,
 		New: func(uint64) *ingest.Processor { return ingest.NewProcessor() },
 	})
 	if err != nil {

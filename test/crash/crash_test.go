@@ -113,10 +113,10 @@ func stages(partitions int) []runnertest.Stage {
 			New: func(p int, _ uint64) runner.Processor { return aggregate.New(p) },
 		},
 	}
-	for t, make := range all.Detectors() {
+	for t, create := range all.Detectors() {
 		stages = append(stages, runnertest.Stage{
 			Name: "detector-" + string(t), Partitions: partitions, Input: stream("WINDOWS"),
-			New: func(p int, generation uint64) runner.Processor { return detect.NewProcessor(p, generation, make()) },
+			New: func(p int, generation uint64) runner.Processor { return detect.NewProcessor(p, generation, create()) },
 		})
 	}
 	return append(stages, runnertest.Stage{

@@ -176,7 +176,7 @@ func TestExitCodes(t *testing.T) {
 // A folder with a day of logs or less says that it was too short to learn from.
 func TestNothingFoundSaysWhy(t *testing.T) {
 	r := analyze(t, filepath.Join(company, aws, "eu-central-1/2026/03/02"))
-	if !strings.Contains(r.err, "of the 24 hours of learning") {
+	if !strings.Contains(r.err, "of 24 hours seen") {
 		t.Errorf("it does not say that it was still learning:\n%s", r.err)
 	}
 }

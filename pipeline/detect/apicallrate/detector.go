@@ -1,4 +1,35 @@
 // Package apicallrate finds unusual rates of write calls: ApiCallRateInsight.
+//
+// # Signal
+//
+// Write calls per minute of an account, region, service and event name, failed calls included, as both vendors count them.
+// Calls that come after their minute was closed are left out. The insight object is the event name.
+//
+// # Model
+//
+// The rate model of package model: level a/b with a half-life of seven days, windows of 5 and 60 minutes, hourly maxima of the
+// standardised log-ratio z', p from their tail. An insight starts when p <= alpha, S-M >= 5 and (S+3) >= 3(M+3), not before
+// the account's learning time is over; its Start minute is the first of the run that stands out. It ends when ten closed
+// minutes were normal by themselves, at the minute after the last that was not, or after 24 hours.
+//
+// # Defaults
+//
+// Budget: one false insight per account and month, over all its keys; alpha is the budget through the number of active key-hours
+// in 30 days, at most 1e-3. 50,000 keys per account; what comes beyond is one key, "__other". Learning: 24 hours.
+//
+// # Blind spots
+//
+// Less than five calls above the normal. A burst inside the habit of the same call: a caller whose deployments are as large as
+// the attack hides it. A few calls on each of many APIs, a slow increase over weeks, drops to zero: not seen by this detector.
+// A burst on a call that was never made before must reach some two hundred calls in five minutes. In the first weeks of a
+// call that is made once a day or less, the tail knows little, and only large bursts pass. A level that rises for good is told
+// once and stays open until the model has learned it, a day at most.
+//
+// # Sources
+//
+// ActionTrail, "Overview of Insights events" and "Insights event structure"; CloudTrail, "Insights event record contents".
+// Neither documents a threshold, so the model is Trailvane's own. Siffer et al., KDD 2017 (peaks over threshold on streams);
+// Metwally et al., ICDT 2005 (Space-Saving).
 package apicallrate
 
 import (
@@ -21,11 +52,8 @@ type Detector struct {
 
 // New returns a detector without state.
 func New() *Detector {
-	return &Detector{model.NewMachine(model.Config{Counts: counts, ID: id, AppendKey: appendKey, Budget: Budget})}
+	return &Detector{model.NewMachine(model.Config{Type: Type, Counts: counts, ID: id, AppendKey: appendKey, Budget: Budget})}
 }
-
-// Type implements detect.Detector.
-func (*Detector) Type() schemas.InsightType { return Type }
 
 // Observe implements detect.Detector.
 func (d *Detector) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schemas.Finding)) {

@@ -158,6 +158,11 @@ func Traffic(seed uint64, account string, days int) []schemas.Pane {
 		for m := range schemas.Minute(3 + r.IntN(30)) {
 			c.Minute, c.Count = from+m, uint32(20+r.IntN(300))
 			add(k%len(regions), c)
+			for i := range r.IntN(4) { // and some helpers, more than anybody keeps count of
+				c.Principal, c.Count = fmt.Sprint("helper", r.IntN(20)), uint32(1+i)
+				add(k%len(regions), c)
+			}
+			c.Principal = "mallory"
 		}
 	}
 	var panes []schemas.Pane
