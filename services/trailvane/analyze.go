@@ -23,7 +23,7 @@ import (
 type analyzeCommand struct {
 	Paths []string `arg:"" name:"path" help:"Files, folders, glob patterns in quotes, or - for standard input. Plain, gzip or zstd; JSON records in a CloudTrail file, an array, or one a line."`
 
-	Format     string        `default:"auto" enum:"auto,cloudtrail,actiontrail" help:"Format of the logs: ${enum}."`
+	Format     string        `default:"auto" enum:"auto,${formats}" help:"Format of the logs: ${enum}."`
 	Store      string        `type:"path" placeholder:"FOLDER" help:"Keep streams and state in a folder: the next run reads only what is new. Without it everything is learned from the logs named here."`
 	Learn      time.Duration `default:"24h" help:"Learn so long, in event time, before the first insight of an account (${default})."`
 	Lateness   time.Duration `default:"15m" help:"How late events may be delivered and still count in their minute, at most 1h (${default})."`
@@ -90,13 +90,15 @@ func (a *analyzeCommand) Run(ctx context.Context, c console) error {
 
 // analyze runs the pipeline under a progress bar.
 func (a *analyzeCommand) analyze(ctx context.Context, c console, o analyze.Options) (*analyze.Result, error) {
+	stop := func() {}
 	if !a.Quiet {
-		stop := present.Progress(c.err, present.Bytes, o.Progress.Bytes)
-		defer stop()
+		stop = present.Progress(c.err, present.Bytes, o.Progress.Bytes)
 	}
+	defer stop()
 	r, err := analyze.Run(ctx, o)
-	if errors.Is(err, context.Canceled) && o.Store != "" {
-		return nil, fmt.Errorf("stopped; the same command goes on from here: %w", err)
+	if errors.Is(err, context.Canceled) && o.Store != "" && !a.Quiet {
+		stop()
+		fmt.Fprintln(c.err, "trailvane: stopped; the same command goes on from here")
 	}
 	return r, err
 }

@@ -7,8 +7,11 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"strings"
+	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/trailvane/trailvane/pipeline/decode/formats"
 	"github.com/trailvane/trailvane/services/internal/present"
 )
 
@@ -22,6 +25,7 @@ const (
 	exitUsage    = 2
 	exitInsights = 10  // analyze --exit-code found insights
 	exitStopped  = 130 // interrupted, as shells say it
+	exitPipe     = 141 // nobody reads the output any more, as shells say it
 )
 
 // command is the command line.
@@ -62,6 +66,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 			"AWS CloudTrail and Alibaba Cloud ActionTrail logs, learns what is normal, and reports unusual activity as "+
 			"insights, each with a Start, an End and a reason.\n\n"+
 			"Begin with 'trailvane demo', then 'trailvane analyze FOLDER'."),
+		kong.Vars{"formats": formatNames()},
 		kong.Writers(out, errOut),
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
@@ -75,6 +80,9 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	k, err := parser.Parse(args)
 	if exited >= 0 { // --help
 		return exited
+	}
+	if errors.Is(err, syscall.EPIPE) { // also --help
+		return exitPipe
 	}
 	if err != nil {
 		fmt.Fprintf(errOut, "trailvane: %s\nRun 'trailvane --help' to see what is possible.\n", present.Safe(err.Error(), maxError))
@@ -90,12 +98,23 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return int(exit)
 	case errors.Is(err, context.Canceled):
 		return exitStopped
+	case errors.Is(err, syscall.EPIPE):
+		return exitPipe // there may be nobody to tell
 	}
 	fmt.Fprintf(errOut, "trailvane: %s\n", present.Safe(err.Error(), maxError))
 	if errors.Is(err, errUsage) {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// formatNames lists the input formats, by commas.
+func formatNames() string {
+	var names []string
+	for _, f := range formats.All() {
+		names = append(names, f.Format())
+	}
+	return strings.Join(names, ",")
 }
 
 type versionCommand struct{}
