@@ -45,7 +45,7 @@ func (b *bench) analyze(ctx context.Context, flags ...string) (usage, error) {
 func usageOf(r *syscall.Rusage) usage {
 	u := usage{
 		user: time.Duration(r.Utime.Nano()), system: time.Duration(r.Stime.Nano()),
-		memory: int64(r.Maxrss),
+		memory: int64(r.Maxrss), //nolint:unconvert // 32 bits wide on some platforms
 	}
 	if runtime.GOOS != "darwin" { // which counts bytes where the others count KiB
 		u.memory <<= 10

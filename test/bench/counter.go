@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -59,7 +60,7 @@ func (b *bench) counter(ctx context.Context) (c counted, err error) {
 // count is the plain counter: it puts every record into a stream of its own server, in files, one message each; then it
 // reads them and counts them by account, region, service, event and minute. It keeps no state that would survive it, does
 // not know an event twice, and finds nothing: less than that no stream processor can do.
-func count(ctx context.Context, dir, logs string) error {
+func count(ctx context.Context, dir, logs string, out io.Writer) error {
 	s, err := serve(dir)
 	if err != nil {
 		return err
@@ -104,7 +105,7 @@ func count(ctx context.Context, dir, logs string) error {
 	for _, n := range counts {
 		c.Messages += n
 	}
-	return json.NewEncoder(os.Stdout).Encode(c)
+	return json.NewEncoder(out).Encode(c)
 }
 
 // self returns the CPU time of this process until now.

@@ -15,6 +15,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -31,15 +32,15 @@ const counterArg = "plain-counter"
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Args[1:]); err != nil {
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, args []string) error {
+func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 3 && args[0] == counterArg {
-		return count(ctx, args[1], args[2])
+		return count(ctx, args[1], args[2], out)
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	records := flags.Int("records", 1_000_000, "CloudTrail records to analyze")
@@ -60,7 +61,7 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return r.print(os.Stdout)
+	return r.print(out)
 }
 
 // A bench is the program under test and what it reads.
