@@ -7,10 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/trailvane/trailvane/pipeline/decode/formats"
 	"github.com/trailvane/trailvane/services/internal/present"
 )
 
@@ -84,6 +86,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 			"AWS CloudTrail and Alibaba Cloud ActionTrail logs, learns what is normal, and reports unusual activity as "+
 			"insights, each with a Start, an End and a reason.\n\n"+
 			"Begin with 'trailvane demo', then 'trailvane analyze FOLDER'."),
+		kong.Vars{"formats": formatNames()},
 		kong.Writers(out, errOut),
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
@@ -123,6 +126,15 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// formatNames lists the input formats, by commas.
+func formatNames() string {
+	var names []string
+	for _, f := range formats.All() {
+		names = append(names, f.Format())
+	}
+	return strings.Join(names, ",")
 }
 
 type versionCommand struct{}
