@@ -105,6 +105,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if failure := context.Cause(stopped); errors.Is(failure, broker.ErrWrite) {
 		return nil, fmt.Errorf("%w; %s", failure, advice(o))
 	}
+	if errors.Is(err, runner.ErrConstants) && o.Store != "" {
+		return nil, fmt.Errorf("the store %s is of another version of Trailvane: %w; use that version, or another folder", o.Store, err)
+	}
 	if err != nil {
 		return nil, err
 	}
