@@ -72,6 +72,18 @@ type Result struct {
 	Took time.Duration
 }
 
+// Unreadable reports whether there were records, and every one of them is a dead letter.
+func (r *Result) Unreadable() bool {
+	var dead, dropped uint64
+	for _, n := range r.Normalize.Dead {
+		dead += n
+	}
+	for _, n := range r.Normalize.Dropped {
+		dropped += n
+	}
+	return dead > 0 && r.Normalize.Events == 0 && dropped == 0
+}
+
 // maxDead bounds Result.Dead: enough to see what kind of thing goes wrong.
 const maxDead = 5
 

@@ -50,7 +50,8 @@ type analyzeCommand struct {
 // Help is shown below the flags.
 func (analyzeCommand) Help() string {
 	return "Insights go to standard output; progress, the summary and reasons why nothing was found go to standard error. " +
-		"Exit codes: 0 done, 1 failed, 2 wrong usage, 10 insights were found and --exit-code was given, 130 interrupted."
+		"Exit codes: 0 done, 1 failed, 2 wrong usage, 10 insights were found and --exit-code was given, 130 interrupted, " +
+		"141 nobody reads the output any more."
 }
 
 // Run analyzes and prints.
@@ -83,6 +84,8 @@ func (a *analyzeCommand) Run(ctx context.Context, c console) error {
 		return fmt.Errorf("%d insight events were found again with other content, which must not happen; please report it with the logs if you can", r.Conflicts)
 	case r.Ingest.Objects == 0 && r.Found.Known == 0:
 		return fmt.Errorf("no logs found in %s", strings.Join(a.Paths, ", "))
+	case r.Unreadable():
+		return errors.New("not one record could be read; the dead letters above say why (is --format right?)")
 	case a.ExitCode && len(shown) > 0:
 		return exitError(exitInsights)
 	}

@@ -167,6 +167,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"analyze", junk}, 1, "no logs found"},
 		{[]string{"analyze", "--exit-code", quiet}, 0, "No insights"},
 		{[]string{"analyze", "--exit-code", "--learn", "1h", company}, 10, ""},
+		{[]string{"analyze", "--format", "actiontrail", quiet}, 1, "is --format right?"},
 		{[]string{"simulate", junk}, 2, "not empty"},
 	} {
 		r := run(t, nil, c.args...)
