@@ -72,6 +72,18 @@ type Result struct {
 	Took time.Duration
 }
 
+// Unreadable reports whether there were records, and every one of them is a dead letter.
+func (r *Result) Unreadable() bool {
+	var dead, dropped uint64
+	for _, n := range r.Normalize.Dead {
+		dead += n
+	}
+	for _, n := range r.Normalize.Dropped {
+		dropped += n
+	}
+	return dead > 0 && r.Normalize.Events == 0 && dropped == 0
+}
+
 // maxDead bounds Result.Dead: enough to see what kind of thing goes wrong.
 const maxDead = 5
 
@@ -104,6 +116,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	r, err := run(stopped, b, dir, o)
 	if failure := context.Cause(stopped); errors.Is(failure, broker.ErrWrite) {
 		return nil, fmt.Errorf("%w; %s", failure, advice(o))
+	}
+	if errors.Is(err, runner.ErrConstants) && o.Store != "" {
+		return nil, fmt.Errorf("the store %s is of another version of Trailvane: %w; use that version, or another folder", o.Store, err)
 	}
 	if err != nil {
 		return nil, err

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/trailvane/trailvane/pipeline/decode/formats"
@@ -53,8 +54,27 @@ type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
-// errUsage marks what the user can mend on the command line.
-var errUsage = errors.New("usage")
+// A usageError is what the user can mend on the command line.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// A moment is a time on the command line: a date, which is its midnight, or a date and time. Without a zone it is UTC, as
+// everything that Trailvane prints.
+type moment struct{ time.Time }
+
+// UnmarshalText parses a flag.
+func (m *moment) UnmarshalText(text []byte) error {
+	for _, layout := range []string{
+		time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateTime, "2006-01-02 15:04", time.DateOnly,
+	} {
+		if t, err := time.Parse(layout, string(text)); err == nil {
+			m.Time = t
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is no time such as 2026-03-01 or 2026-03-01T08:30:00Z", text)
+}
 
 // Run runs a command line and returns its exit code.
 func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
@@ -102,7 +122,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return exitPipe // there may be nobody to tell
 	}
 	fmt.Fprintf(errOut, "trailvane: %s\n", present.Safe(err.Error(), maxError))
-	if errors.Is(err, errUsage) {
+	if errors.As(err, new(usageError)) {
 		return exitUsage
 	}
 	return exitFailed

@@ -115,6 +115,7 @@ func TestShown(t *testing.T) {
 		{[]string{"--account", "123456789012"}, planted[2:]},
 		{[]string{"--region", "ap-southeast-1"}, planted[:2]},
 		{[]string{"--from", "2026-03-11T00:00:00Z"}, planted[2:]},
+		{[]string{"--from", "2026-03-11"}, planted[2:]},
 		{[]string{"--to", "2026-03-10T20:21:00Z"}, planted[:1]},
 		{[]string{"--region", "nowhere"}, nil},
 		{[]string{"--shape", "native"}, planted},
@@ -153,18 +154,20 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"analyze"}, 2, "path"},
 		{[]string{"unknown"}, 2, "unknown"},
 		{[]string{"analyze", "--format", "gcp", empty}, 2, "format"},
-		{[]string{"analyze", "--types", "Gcp", empty}, 2, "no such type"},
+		{[]string{"analyze", "--types", "Gcp", empty}, 2, "no such type; there is ApiCallRate"},
 		{[]string{"analyze", "--lateness", "2h", empty}, 2, "0 to 1h"},
 		{[]string{"analyze", "--learn=-1h", empty}, 2, "learn"},
 		{[]string{"analyze", "--budget", "0", empty}, 2, "budget"},
 		{[]string{"analyze", "--partitions", "33", empty}, 2, "1 to 32"},
-		{[]string{"analyze", "--from", "yesterday", empty}, 2, "from"},
+		{[]string{"analyze", "--from", "yesterday", empty}, 2, `"yesterday" is no time such as 2026-03-01`},
+		{[]string{"analyze", "--from", "2026-03-02", "--to", "2026-03-01", empty}, 2, "is not after"},
 		{[]string{"analyze", filepath.Join(empty, "missing")}, 1, "missing"},
 		{[]string{"analyze", filepath.Join(empty, "*.json")}, 1, "*.json"},
 		{[]string{"analyze", empty}, 1, "no logs found"},
 		{[]string{"analyze", junk}, 1, "no logs found"},
 		{[]string{"analyze", "--exit-code", quiet}, 0, "No insights"},
 		{[]string{"analyze", "--exit-code", "--learn", "1h", company}, 10, ""},
+		{[]string{"analyze", "--format", "actiontrail", quiet}, 1, "is --format right?"},
 		{[]string{"simulate", junk}, 2, "not empty"},
 	} {
 		r := run(t, nil, c.args...)
@@ -179,6 +182,16 @@ func TestNothingFoundSaysWhy(t *testing.T) {
 	r := analyze(t, filepath.Join(company, aws, "eu-central-1/2026/03/02"))
 	if !strings.Contains(r.err, "of 24 hours seen") {
 		t.Errorf("it does not say that it was still learning:\n%s", r.err)
+	}
+}
+
+// Near misses are chosen as insights are.
+func TestNearMissesShown(t *testing.T) {
+	r := analyze(t, "--near-misses", "--region", "eu-central-1", "--from", "2026-03-11", company)
+	_, misses, found := strings.Cut(r.err, "What came nearest")
+	if !found || !strings.Contains(misses, "\n  2026-03-11 ") || strings.Contains(misses, "\n  2026-03-0") ||
+		strings.Contains(misses, "ap-southeast-1") {
+		t.Errorf("want those in eu-central-1 on 2026-03-11:\n%s", r.err)
 	}
 }
 
