@@ -136,7 +136,7 @@ func advice(o Options) string {
 	if o.Store != "" {
 		return "make room there, then the same command goes on"
 	}
-	return "set TMPDIR or --store to a folder with more room: half as much again as the logs take uncompressed"
+	return "set TMPDIR or --store to a folder with more room: about half of what the logs take uncompressed"
 }
 
 // untilFailure logs until the store cannot be written: that is what the user needs to know, and not what fails for it.

@@ -382,7 +382,9 @@ func TestGrowingFile(t *testing.T) {
 		}
 		r := analyze(t, args...)
 		n := number(t, r.err, `(?m)^events +([0-9,]+)`)
-		if n < last || n < first+10 || strings.Contains(r.err, "dead letters") || strings.Contains(r.err, "dropped") {
+		// A run that begins between two pieces sees a file that ends within a record, and cannot know that it will grow.
+		if n < last || n < first+10 || strings.Contains(strings.ReplaceAll(r.err, "truncated", ""), "malformed") ||
+			strings.Contains(r.err, "dropped") {
 			t.Fatalf("run %d: %d events, %d before\n%s", runs, n, last, r.err)
 		}
 		last = n

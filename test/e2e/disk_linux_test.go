@@ -24,7 +24,7 @@ func TestFullDisk(t *testing.T) {
 		}
 	})
 	store := filepath.Join(disk, "store")
-	for _, size := range []string{"1m", "3m", "8m", "40m"} {
+	for _, size := range []string{"1m", "3m", "8m", "16m"} {
 		if err := mount(syscall.MS_REMOUNT, size); err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +32,7 @@ func TestFullDisk(t *testing.T) {
 		if r.code != 1 || !strings.Contains(r.err, "no space left on device") {
 			t.Errorf("store on %s: exit %d\n%s", size, r.code, r.err)
 		}
-		if size == "40m" && (strings.Count(r.err, "\n") != 1 || !strings.Contains(r.err, "the same command goes on")) {
+		if size == "16m" && (strings.Count(r.err, "\n") != 1 || !strings.Contains(r.err, "the same command goes on")) {
 			t.Errorf("store on %s: want one line that says what to do, got\n%s", size, r.err)
 		}
 	}
