@@ -75,8 +75,8 @@ type savedGroup struct {
 	Account       string
 	Region        string
 	Lane          int
-	Newest, First schemas.Minute
-	Minute        schemas.Minute
+	Newest, First int32 // minutes; schemas.Minute would be coded as text
+	Minute        int32
 	IDs           []byte // 8 bytes each, big endian
 }
 
@@ -129,7 +129,7 @@ func (g *group) appendEntries(entries [][]byte) ([][]byte, error) {
 	newest, first, _ := g.mark.State()
 	saved := savedGroup{
 		Provider: string(g.account.Provider), Account: g.account.ID, Region: g.region,
-		Lane: g.lane, Newest: newest, First: first,
+		Lane: g.lane, Newest: int32(newest), First: int32(first),
 	}
 	var failed error
 	add := func() {
@@ -144,7 +144,7 @@ func (g *group) appendEntries(entries [][]byte) ([][]byte, error) {
 	}
 	g.open.Minutes(func(at schemas.Minute, ids []window.ID) {
 		for piece := range slices.Chunk(ids, idsPerEntry) {
-			saved.Minute, saved.IDs = at, appendIDs(saved.IDs[:0], piece)
+			saved.Minute, saved.IDs = int32(at), appendIDs(saved.IDs[:0], piece)
 			add()
 		}
 	})
@@ -174,9 +174,9 @@ func (p *Processor) Restore(key string, state []byte) error {
 		}
 		account := schemas.Account{Provider: schemas.Provider(saved.Provider), ID: saved.Account}
 		g := p.group(groupKey{account, saved.Region})
-		g.lane, g.mark = saved.Lane, eventtime.At(saved.Newest, saved.First)
+		g.lane, g.mark = saved.Lane, eventtime.At(schemas.Minute(saved.Newest), schemas.Minute(saved.First))
 		for id := range idsOf(saved.IDs) {
-			g.open.Add(saved.Minute, id)
+			g.open.Add(schemas.Minute(saved.Minute), id)
 		}
 		return nil
 	})

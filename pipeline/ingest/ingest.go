@@ -17,6 +17,9 @@ import (
 	"sync/atomic"
 )
 
+// Constants is the version of what decides where objects are cut into records and chunks.
+const Constants = "1"
+
 // An Object is one file, or one object of a bucket.
 type Object struct {
 	Name string // unique in its connector; the parts of its path are separated by "/"

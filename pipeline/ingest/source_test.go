@@ -3,8 +3,10 @@ package ingest
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -183,5 +185,31 @@ func TestSource(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}
+
+// Where chunks are cut is part of the numbers that readers compare: a store that was begun by one version goes on with the
+// next only if both cut alike. Whoever changes this changes the stage's constants.
+func TestWhereChunksAreCut(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(`{"Records":[`)
+	for i := range 700 {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, `{"eventID":"%04[1]d","eventTime":%[1]d,"pad":"%[2]s"}`, i, strings.Repeat("x", 1000))
+	}
+	b.WriteString(`]}`)
+	c := objects{"a.json": b.String()}
+	p := plan(t, c, memory.NewBroker(time.Now).Store("ingest"))
+	var cuts []int
+	for _, r := range readAll(t, source(p, c), 0) {
+		var chunk schemas.Chunk
+		if strings.HasPrefix(r.Subject, "raw.") && chunk.Decode(r.Body) == nil {
+			cuts = append(cuts, len(chunk.Records))
+		}
+	}
+	if want := []int{247, 247, 206}; !slices.Equal(cuts, want) {
+		t.Errorf("records of the chunks: %v, want %v", cuts, want)
 	}
 }

@@ -44,6 +44,7 @@ type batcher struct {
 	answers chan *nats.Msg
 	status  chan nats.Status // of the connection, when it is lost: the answers are lost too
 	serial  uint64
+	scratch []byte // of the message that is being sent; the connection copies it
 }
 
 // Operations of the protocol.
@@ -100,7 +101,7 @@ func (b *batcher) send(ctx context.Context, outputs []runner.Output, batches []*
 				op = opStart
 			}
 			reply := b.inbox + "." + t.id + "." + batchFlow + ".fail." + strconv.Itoa(i+1) + "." + op + ".$FI"
-			if err := b.nc.PublishMsg(encode(&outputs[output], reply)); err != nil {
+			if err := b.nc.PublishMsg(encode(&outputs[output], reply, &b.scratch)); err != nil {
 				return fmt.Errorf("%s: %w", outputs[output].Subject, err)
 			}
 		}

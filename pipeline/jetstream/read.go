@@ -15,7 +15,7 @@ import (
 // belongs to fn. It is for readers that keep no position: what is shown, not what is computed.
 func ReadAll(ctx context.Context, js jetstream.JetStream, stream string, fn func(runner.Record) error) error {
 	err := readAll(ctx, js, stream, "", func(m *nats.Msg) error {
-		r, _, err := decode(m)
+		r, _, err := decode(m, new([]byte)) // it belongs to fn
 		if err != nil {
 			return err
 		}

@@ -207,7 +207,7 @@ var errVanished = errors.New("the stored message has just gone")
 func (s *Sink) insert(ctx context.Context, stream string, o *runner.Output) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	m := encode(o, "")
+	m := encode(o, "", &s.batcher.scratch)
 	if m.Header == nil {
 		m.Header = nats.Header{}
 	}

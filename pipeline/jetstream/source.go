@@ -47,6 +47,7 @@ type Source struct {
 	pull    *pull // nil if none is open
 	id      string
 	records []runner.Record
+	arena   []byte // bodies of the records that were packed
 
 	drainOnce sync.Once
 	draining  chan struct{}
@@ -159,13 +160,13 @@ func (s *Source) findEnd(ctx context.Context) error {
 
 // fill takes the records that are there, after waiting for the first one. It may find none: the caller looks again.
 func (s *Source) fill(ctx context.Context, wake <-chan struct{}) error {
-	s.records = s.records[:0]
+	s.records, s.arena = s.records[:0], s.arena[:0]
 	for size := 0; len(s.records) < s.config.Messages && size < s.config.Bytes; {
 		m, err := s.pull.receive(ctx, len(s.records) == 0, wake)
 		if err != nil || m == nil {
 			return s.keep(err)
 		}
-		r, delivered, err := decode(m)
+		r, delivered, err := decode(m, &s.arena)
 		if err != nil {
 			return s.keep(err)
 		}

@@ -72,6 +72,18 @@ type Result struct {
 	Took time.Duration
 }
 
+// Unreadable reports whether there were records, and every one of them is a dead letter.
+func (r *Result) Unreadable() bool {
+	var dead, dropped uint64
+	for _, n := range r.Normalize.Dead {
+		dead += n
+	}
+	for _, n := range r.Normalize.Dropped {
+		dropped += n
+	}
+	return dead > 0 && r.Normalize.Events == 0 && dropped == 0
+}
+
 // maxDead bounds Result.Dead: enough to see what kind of thing goes wrong.
 const maxDead = 5
 
@@ -93,11 +105,62 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		defer os.RemoveAll(temporary)
 		dir = temporary
 	}
-	b, err := broker.Start(ctx, broker.Config{Dir: dir, Log: o.Log})
+	stopped, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	o.Log = slog.New(untilFailure{o.Log.Handler(), stopped})
+	b, err := broker.Start(ctx, broker.Config{Dir: dir, MaxStore: maxStore, Log: o.Log, OnFailure: stop})
 	if err != nil {
 		return nil, err
 	}
 	defer b.Shutdown()
+	r, err := run(stopped, b, dir, o)
+	if failure := context.Cause(stopped); errors.Is(failure, broker.ErrWrite) {
+		return nil, fmt.Errorf("%w; %s", failure, advice(o))
+	}
+	if errors.Is(err, runner.ErrConstants) && o.Store != "" {
+		return nil, fmt.Errorf("the store %s is of another version of Trailvane: %w; use that version, or another folder", o.Store, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r.Took = time.Since(begun)
+	return r, nil
+}
+
+// maxStore leaves it to the disk how much the streams may take: at a limit of its own the server would refuse, and the stages
+// would wait for room that nobody makes.
+const maxStore = 1 << 60
+
+// advice says what to do when the disk is full.
+func advice(o Options) string {
+	if o.Store != "" {
+		return "make room there, then the same command goes on"
+	}
+	return "set TMPDIR or --store to a folder with more room: about half of what the logs take uncompressed"
+}
+
+// untilFailure logs until the store cannot be written: that is what the user needs to know, and not what fails for it.
+type untilFailure struct {
+	slog.Handler
+	stopped context.Context
+}
+
+// Enabled reports whether there is anything to say.
+func (h untilFailure) Enabled(ctx context.Context, level slog.Level) bool {
+	return !errors.Is(context.Cause(h.stopped), broker.ErrWrite) && h.Handler.Enabled(ctx, level)
+}
+
+// WithAttrs keeps the promise for loggers that are made from this one.
+func (h untilFailure) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return untilFailure{h.Handler.WithAttrs(attrs), h.stopped}
+}
+
+// WithGroup does as well.
+func (h untilFailure) WithGroup(name string) slog.Handler {
+	return untilFailure{h.Handler.WithGroup(name), h.stopped}
+}
+
+func run(ctx context.Context, b *broker.Broker, dir string, o Options) (*Result, error) {
 	js, err := b.JetStream(nats.Name("analyze"))
 	if err != nil {
 		return nil, err
@@ -108,7 +171,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := open(ctx, d, o)
+	p, err := open(ctx, d, dir, o)
 	if err != nil {
 		return nil, err
 	}
@@ -116,12 +179,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if err := p.run(ctx); err != nil {
 		return nil, err
 	}
-	r, err := p.result(ctx, js)
-	if err != nil {
-		return nil, err
-	}
-	r.Took = time.Since(begun)
-	return r, nil
+	return p.result(ctx, js)
 }
 
 // lanes is the number of lanes: one core reads and scans faster than the others can follow.
@@ -164,7 +222,7 @@ type pipeline struct {
 	pairers     []*pairer.Partition
 }
 
-func open(ctx context.Context, d *service.Deployment, o Options) (_ *pipeline, err error) {
+func open(ctx context.Context, d *service.Deployment, dir string, o Options) (_ *pipeline, err error) {
 	p := new(pipeline)
 	defer func() {
 		if err != nil {
@@ -172,7 +230,7 @@ func open(ctx context.Context, d *service.Deployment, o Options) (_ *pipeline, e
 		}
 	}()
 	if p.ingest, err = ingestservice.Open(ctx, d, ingestservice.Config{
-		Paths: o.Paths, Stdin: o.Stdin, Format: o.Format, Remember: o.Store != "", Dir: o.Store,
+		Paths: o.Paths, Stdin: o.Stdin, Format: o.Format, Remember: o.Store != "", Dir: dir,
 		Settings: o.Settings, End: &schemas.End{Close: o.Store == ""}, Progress: o.Progress,
 	}); err != nil {
 		return nil, err

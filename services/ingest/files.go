@@ -18,6 +18,10 @@ import (
 
 // Files is a connector of files. Their names are absolute paths with slashes.
 type Files struct {
+	// Except is a folder of the program's own, such as a store beside the logs: it is left out, with all below it, wherever
+	// the list comes across it. It may be empty.
+	Except string
+
 	paths []string // files, folders
 }
 
@@ -79,6 +83,12 @@ func (f *Files) List(ctx context.Context) iter.Seq2[ingest.Object, error] {
 }
 
 func (f *Files) walk(ctx context.Context, root string, yield func(ingest.Object, error) bool) error {
+	var except fs.FileInfo
+	if f.Except != "" {
+		if info, err := os.Stat(f.Except); err == nil { // otherwise there is nothing to come across
+			except = info
+		}
+	}
 	if target, err := filepath.EvalSymlinks(root); err == nil {
 		if info, err := os.Stat(target); err == nil && info.IsDir() {
 			root = target
@@ -105,6 +115,9 @@ func (f *Files) walk(ctx context.Context, root string, yield func(ingest.Object,
 			return nil
 		}
 		if d.IsDir() {
+			if info, err := d.Info(); err == nil && except != nil && os.SameFile(info, except) {
+				return fs.SkipDir
+			}
 			return nil
 		}
 		info, err := os.Stat(path)

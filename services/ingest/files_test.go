@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -112,25 +111,32 @@ func TestFileNamedLikeAPattern(t *testing.T) {
 	}
 }
 
-func TestSpool(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "spool")
-	one, err := Spool(t.Context(), strings.NewReader("some records"), dir)
-	if err != nil {
+// A store may stand beside the logs, or in them.
+func TestFilesLeaveTheProgramsOwnOut(t *testing.T) {
+	root := tree(t, map[string]string{"a/1.json": "", "a/store/streams/1.blk": "", "a/store/stdin/x": "", "b/2.json": ""})
+	if err := os.Symlink(filepath.Join(root, "a"), filepath.Join(root, "link")); err != nil {
 		t.Fatal(err)
 	}
-	again, err := Spool(t.Context(), strings.NewReader("some records"), dir)
-	if err != nil || again != one {
-		t.Errorf("the same input is %s, %v, want %s", again, err, one)
-	}
-	if b, err := os.ReadFile(one); err != nil || string(b) != "some records" {
-		t.Errorf("spooled %q, %v", b, err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := Spool(ctx, strings.NewReader("more"), dir); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %v", err)
-	}
-	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
-		t.Errorf("left in the folder: %v, %v", left, err)
+	for _, tt := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{""}, []string{"a/1.json", "b/2.json"}},
+		{[]string{"link"}, []string{"a/1.json"}},
+		{[]string{"a/store"}, nil},
+		{[]string{"a/store/stdin/x"}, []string{"a/store/stdin/x"}}, // named, so it is meant
+	} {
+		var args []string
+		for _, a := range tt.args {
+			args = append(args, filepath.Join(root, a))
+		}
+		f, err := NewFiles(args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Except = filepath.Join(root, "link", "store")
+		if diff := cmp.Diff(tt.want, list(t, f, root)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", tt.args, diff)
+		}
 	}
 }

@@ -20,9 +20,9 @@ const Bucket = "ingest"
 
 // Config says what a lane reads.
 type Config struct {
-	Paths  []string  // files, folders, globs; "-" is Stdin
-	Stdin  io.Reader // spooled to a file before it is read
-	Dir    string    // where Stdin is spooled; the system's temporary folder if empty
+	Paths  []string  // files, folders, globs, named pipes; "-" is Stdin
+	Stdin  io.Reader // spooled to a file before it is read, as pipes are
+	Dir    string    // of the program's own files: pipes are spooled there, and nothing there counts as logs unless it is named
 	Format string    // of all objects; empty: each object's is found out
 
 	Remember bool // the store outlives the program: objects are known by their content
@@ -36,42 +36,25 @@ type Config struct {
 type Lane struct {
 	*service.Partition[*ingest.Processor]
 	Plan *ingest.Plan
-
-	spooled string // file to remove
 }
 
 // Open plans a lane: it lists the objects, and commits their order.
-func Open(ctx context.Context, d *service.Deployment, c Config) (_ *Lane, err error) {
-	l := new(Lane)
-	defer func() {
-		if err != nil {
-			l.removeSpool()
-		}
-	}()
-	paths := slices.Clone(c.Paths)
-	if i := slices.Index(paths, "-"); i >= 0 {
-		dir := os.TempDir()
-		if c.Dir != "" {
-			dir = filepath.Join(c.Dir, "stdin")
-		}
-		spooled, err := Spool(ctx, c.Stdin, dir)
-		if err != nil {
-			return nil, fmt.Errorf("read standard input: %w", err)
-		}
-		if !c.Remember {
-			l.spooled = spooled
-		}
-		paths[i] = spooled
+func Open(ctx context.Context, d *service.Deployment, c Config) (*Lane, error) {
+	paths, err := c.spool(ctx)
+	if err != nil {
+		return nil, err
 	}
 	files, err := NewFiles(paths...)
 	if err != nil {
 		return nil, err
 	}
+	files.Except = c.Dir
 	store, err := jetstream.OpenStore(ctx, d.JS, Bucket)
 	if err != nil {
 		return nil, err
 	}
 	const lane = 0 // one connector, one lane; more come with connectors that are followed
+	l := new(Lane)
 	l.Plan, err = ingest.MakePlan(ctx, ingest.PlanConfig{
 		Connector: files, Store: store, Lane: lane, Lanes: d.Identity.Lanes,
 		Settings: &c.Settings, End: c.End, EventTime: formats.EventTime, Remember: c.Remember, Progress: c.Progress,
@@ -83,7 +66,7 @@ func Open(ctx context.Context, d *service.Deployment, c Config) (_ *Lane, err er
 		Plan: l.Plan, Connector: files, Format: c.Format, Detect: formats.Detect, Progress: c.Progress,
 	})
 	l.Partition, err = service.Open(ctx, d, service.Stage[*ingest.Processor]{
-		Name: Bucket, Partition: lane, Source: source,
+		Name: Bucket, Partition: lane, Source: source, Constants: ingest.Constants,
 		New: func(uint64) *ingest.Processor { return ingest.NewProcessor() },
 	})
 	if err != nil {
@@ -92,14 +75,23 @@ func Open(ctx context.Context, d *service.Deployment, c Config) (_ *Lane, err er
 	return l, nil
 }
 
-// Close gives back what Open took.
-func (l *Lane) Close() {
-	l.Partition.Close()
-	l.removeSpool()
-}
-
-func (l *Lane) removeSpool() {
-	if l.spooled != "" {
-		_ = os.Remove(l.spooled) // in the temporary folder, where it disturbs nobody
+// spool copies to files what can be read only once, and returns the paths of what is to be read.
+func (c *Config) spool(ctx context.Context) ([]string, error) {
+	paths := slices.Clone(c.Paths)
+	for i, path := range paths {
+		in, name := c.Stdin, "standard input"
+		if path != "-" {
+			if info, err := os.Stat(path); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
+				continue
+			}
+			p := &pipe{path: path}
+			defer p.Close()
+			in, name = p, path
+		}
+		var err error
+		if paths[i], err = Spool(ctx, in, filepath.Join(c.Dir, "stdin")); err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
 	}
+	return paths, nil
 }

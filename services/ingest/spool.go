@@ -2,17 +2,17 @@ package ingest
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-
-	"crypto/sha256"
+	"sync/atomic"
 )
 
 // Spool copies a stream that can be read only once, such as standard input, to a file in a folder, and returns its path. A
-// crash can then read it again. The file is named by its content: the same input again is the same file.
+// crash can then read it again. The file is named by its content: the same input again is the same file. It returns when
+// the context ends, even if the input does not.
 func Spool(ctx context.Context, in io.Reader, folder string) (path string, err error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", err
@@ -28,8 +28,13 @@ func Spool(ctx context.Context, in io.Reader, folder string) (path string, err e
 		}
 	}()
 	h := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(f, h), contextReader{ctx, in}); err != nil {
-		return "", fmt.Errorf("copy the input: %w", err)
+	in, done := interruptible(ctx, in)
+	defer done()
+	if _, err := io.Copy(io.MultiWriter(f, h), in); err != nil {
+		return "", err // names the file, or is the input's
+	}
+	if err := ctx.Err(); err != nil {
+		return "", err
 	}
 	if err := f.Sync(); err != nil {
 		return "", err
@@ -38,15 +43,43 @@ func Spool(ctx context.Context, in io.Reader, folder string) (path string, err e
 	return path, os.Rename(f.Name(), path)
 }
 
-// A contextReader ends with its context, between reads.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
+// interruptible returns a reader that ends with its context even while it waits for input, as it does on a terminal or a
+// pipe for as long as nobody writes. A read that is interrupted stays behind in its goroutine: nothing can wake it, and the
+// program is about to end.
+func interruptible(ctx context.Context, in io.Reader) (_ io.Reader, done func()) {
+	r, w := io.Pipe()
+	go func() {
+		_, err := io.Copy(w, in)
+		w.CloseWithError(err) // nil is io.EOF
+	}()
+	stop := context.AfterFunc(ctx, func() { w.CloseWithError(ctx.Err()) })
+	return r, func() {
+		stop()
+		r.Close()
+	}
 }
 
-func (c contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
+// A pipe is a named pipe. It is opened by the first read, because that waits for somebody who writes.
+type pipe struct {
+	path string
+	file atomic.Pointer[os.File]
+}
+
+func (p *pipe) Read(b []byte) (int, error) {
+	file := p.file.Load()
+	if file == nil {
+		var err error
+		if file, err = os.Open(p.path); err != nil {
+			return 0, err
+		}
+		p.file.Store(file)
 	}
-	return c.r.Read(p)
+	return file.Read(b)
+}
+
+// Close may be called while a read waits.
+func (p *pipe) Close() {
+	if file := p.file.Load(); file != nil {
+		file.Close()
+	}
 }

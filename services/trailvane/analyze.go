@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trailvane/trailvane/pipeline/aggregate"
+	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/pipeline/detect/all"
 	"github.com/trailvane/trailvane/pipeline/ingest"
 	"github.com/trailvane/trailvane/schemas"
@@ -23,24 +24,24 @@ import (
 type analyzeCommand struct {
 	Paths []string `arg:"" name:"path" help:"Files, folders, glob patterns in quotes, or - for standard input. Plain, gzip or zstd; JSON records in a CloudTrail file, an array, or one a line."`
 
-	Format     string        `default:"auto" enum:"auto,cloudtrail,actiontrail" help:"Format of the logs: ${enum}."`
+	Format     string        `default:"auto" enum:"auto,${formats}" help:"Format of the logs: ${enum}."`
 	Store      string        `type:"path" placeholder:"FOLDER" help:"Keep streams and state in a folder: the next run reads only what is new. Without it everything is learned from the logs named here."`
 	Learn      time.Duration `default:"24h" help:"Learn so long, in event time, before the first insight of an account (${default})."`
 	Lateness   time.Duration `default:"15m" help:"How late events may be delivered and still count in their minute, at most 1h (${default})."`
 	Budget     float64       `default:"1" help:"Multiplies the false insights that are tolerated: 0.3 is quieter, 3 sees more (${default})."`
 	Partitions int           `placeholder:"N" help:"Parallelism, 1 to 32 (default: one for each core). A store keeps its number."`
 
-	Output      string    `default:"auto" enum:"auto,table,ndjson" help:"table for people, ndjson for programs (auto: table on a terminal)." short:"o"`
-	Shape       string    `default:"auto" enum:"auto,native,actiontrail,cloudtrail" help:"Shape of ndjson: ${enum}. auto is that of the account's own cloud, native has all fields."`
-	StrictShape bool      `help:"Leave out the fields that the vendor's shape does not have."`
-	Types       []string  `placeholder:"TYPE,…" help:"Show only these insight types, for example ApiCallRate."`
-	Account     []string  `placeholder:"ID,…" help:"Show only these accounts."`
-	Region      []string  `placeholder:"REGION,…" help:"Show only these regions."`
-	From        time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Show insight events from this time on, as 2026-03-01T00:00:00Z. What was before is learned from all the same."`
-	To          time.Time `format:"2006-01-02T15:04:05Z07:00" placeholder:"TIME" help:"Show insight events before this time."`
-	NearMisses  bool      `help:"Also show what was nearly unusual enough."`
-	ExitCode    bool      `help:"Exit with 10 if there are insights."`
-	Quiet       bool      `short:"q" help:"Print no progress and no summary."`
+	Output      string   `default:"auto" enum:"auto,table,ndjson" help:"table for people, ndjson for programs (auto: table on a terminal)." short:"o"`
+	Shape       string   `default:"auto" enum:"auto,native,actiontrail,cloudtrail" help:"Shape of ndjson: ${enum}. auto is that of the account's own cloud, native has all fields."`
+	StrictShape bool     `help:"Leave out the fields that the vendor's shape does not have."`
+	Types       []string `placeholder:"TYPE,…" help:"Show only these insight types, for example ApiCallRate."`
+	Account     []string `placeholder:"ID,…" help:"Show only these accounts."`
+	Region      []string `placeholder:"REGION,…" help:"Show only these regions."`
+	From        moment   `placeholder:"TIME" help:"Show insight events from this time on, as 2026-03-01 or 2026-03-01T08:30:00Z. What was before is learned from all the same."`
+	To          moment   `placeholder:"TIME" help:"Show insight events before this time."`
+	NearMisses  bool     `help:"Also show what was nearly unusual enough."`
+	ExitCode    bool     `help:"Exit with 10 if there are insights."`
+	Quiet       bool     `short:"q" help:"Print no progress and no summary."`
 
 	CPUProfile   string `name:"cpuprofile" hidden:"" placeholder:"FILE"`
 	AllocProfile string `name:"allocprofile" hidden:"" placeholder:"FILE"`
@@ -49,7 +50,8 @@ type analyzeCommand struct {
 // Help is shown below the flags.
 func (analyzeCommand) Help() string {
 	return "Insights go to standard output; progress, the summary and reasons why nothing was found go to standard error. " +
-		"Exit codes: 0 done, 1 failed, 2 wrong usage, 10 insights were found and --exit-code was given, 130 interrupted."
+		"Exit codes: 0 done, 1 failed, 2 wrong usage, 10 insights were found and --exit-code was given, 130 interrupted, " +
+		"141 nobody reads the output any more."
 }
 
 // Run analyzes and prints.
@@ -82,6 +84,8 @@ func (a *analyzeCommand) Run(ctx context.Context, c console) error {
 		return fmt.Errorf("%d insight events were found again with other content, which must not happen; please report it with the logs if you can", r.Conflicts)
 	case r.Ingest.Objects == 0 && r.Found.Known == 0:
 		return fmt.Errorf("no logs found in %s", strings.Join(a.Paths, ", "))
+	case r.Unreadable():
+		return errors.New("not one record could be read; the dead letters above say why (is --format right?)")
 	case a.ExitCode && len(shown) > 0:
 		return exitError(exitInsights)
 	}
@@ -90,13 +94,15 @@ func (a *analyzeCommand) Run(ctx context.Context, c console) error {
 
 // analyze runs the pipeline under a progress bar.
 func (a *analyzeCommand) analyze(ctx context.Context, c console, o analyze.Options) (*analyze.Result, error) {
+	stop := func() {}
 	if !a.Quiet {
-		stop := present.Progress(c.err, present.Bytes, o.Progress.Bytes)
-		defer stop()
+		stop = present.Progress(c.err, present.Bytes, o.Progress.Bytes)
 	}
+	defer stop()
 	r, err := analyze.Run(ctx, o)
-	if errors.Is(err, context.Canceled) && o.Store != "" {
-		return nil, fmt.Errorf("stopped; the same command goes on from here: %w", err)
+	if errors.Is(err, context.Canceled) && o.Store != "" && !a.Quiet {
+		stop()
+		fmt.Fprintln(c.err, "trailvane: stopped; the same command goes on from here")
 	}
 	return r, err
 }
@@ -116,13 +122,13 @@ func (a *analyzeCommand) options(c console) (analyze.Options, error) {
 	}
 	switch {
 	case a.Lateness < 0 || a.Lateness > time.Duration(aggregate.MaxLateness)*time.Minute || a.Lateness%time.Minute != 0:
-		return o, fmt.Errorf("%w: --lateness=%s: whole minutes from 0 to 1h are possible", errUsage, a.Lateness)
+		return o, usagef("--lateness=%s: whole minutes from 0 to 1h are possible", a.Lateness)
 	case a.Learn < 0 || a.Learn > maxLearn || a.Learn%time.Minute != 0:
-		return o, fmt.Errorf("%w: --learn=%s: whole minutes from 0 to %s are possible", errUsage, a.Learn, maxLearn)
+		return o, usagef("--learn=%s: whole minutes from 0 to %s are possible", a.Learn, maxLearn)
 	case !(a.Budget > 0 && a.Budget <= maxBudget):
-		return o, fmt.Errorf("%w: --budget=%g: more than 0 and at most %g is possible", errUsage, a.Budget, float64(maxBudget))
+		return o, usagef("--budget=%g: more than 0 and at most %g is possible", a.Budget, float64(maxBudget))
 	case a.Partitions < 0 || a.Partitions > maxPartitions:
-		return o, fmt.Errorf("%w: --partitions=%d: 1 to %d are possible", errUsage, a.Partitions, maxPartitions)
+		return o, usagef("--partitions=%d: 1 to %d are possible", a.Partitions, maxPartitions)
 	}
 	return o, nil
 }
@@ -135,25 +141,32 @@ const (
 
 // filter returns what decides whether an insight event is shown.
 func (a *analyzeCommand) filter() (func(*schemas.Insight) bool, error) {
+	if !a.To.IsZero() && !a.From.Before(a.To.Time) {
+		return nil, usagef("--to=%s is not after --from=%s", a.To.Format(time.RFC3339), a.From.Format(time.RFC3339))
+	}
+	var known []string
+	for k := range all.Detectors() {
+		known = append(known, strings.TrimSuffix(string(k), "Insight"))
+	}
+	slices.Sort(known)
 	var types []schemas.InsightType
 	for _, t := range a.Types {
-		known := false
-		for k := range all.Detectors() {
-			if strings.EqualFold(t, string(k)) || strings.EqualFold(t+"Insight", string(k)) {
-				types, known = append(types, k), true
-			}
+		i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(t, k) || strings.EqualFold(t, k+"Insight") })
+		if i < 0 {
+			return nil, usagef("--types=%s: there is no such type; there is %s", t, strings.Join(known, ", "))
 		}
-		if !known {
-			return nil, fmt.Errorf("%w: --types=%s: there is no such type", errUsage, t)
-		}
+		types = append(types, schemas.InsightType(known[i]+"Insight"))
 	}
 	return func(i *schemas.Insight) bool {
-		at := i.EventTime.Time()
-		return (len(types) == 0 || slices.Contains(types, i.Details.Type)) &&
-			(len(a.Account) == 0 || slices.Contains(a.Account, i.AccountID)) &&
-			(len(a.Region) == 0 || slices.Contains(a.Region, i.Region)) &&
-			!at.Before(a.From) && (a.To.IsZero() || at.Before(a.To))
+		return (len(types) == 0 || slices.Contains(types, i.Details.Type)) && a.shows(i.AccountID, i.Region, i.EventTime.Time())
 	}, nil
+}
+
+// shows reports whether what happened there and then is wanted.
+func (a *analyzeCommand) shows(account, region string, at time.Time) bool {
+	return (len(a.Account) == 0 || slices.Contains(a.Account, account)) &&
+		(len(a.Region) == 0 || slices.Contains(a.Region, region)) &&
+		!at.Before(a.From.Time) && (a.To.IsZero() || at.Before(a.To.Time))
 }
 
 // print writes the insights.
@@ -190,8 +203,11 @@ func (a *analyzeCommand) close(out io.Writer, r *analyze.Result, shown []schemas
 	case len(shown) == 0:
 		fmt.Fprintf(out, "\nNone of the %d insight events passes --types, --account, --region, --from and --to.\n", len(r.Insights))
 	}
-	if a.NearMisses && len(r.NearMisses) > 0 && len(r.Insights) > 0 {
-		fmt.Fprint(out, "\n", present.NearMisses(r.NearMisses))
+	misses := slices.DeleteFunc(slices.Clone(r.NearMisses), func(m detect.NearMiss) bool {
+		return !a.shows(m.Account.ID, m.Region, m.At.Time())
+	})
+	if a.NearMisses && len(misses) > 0 && len(r.Insights) > 0 {
+		fmt.Fprint(out, "\nWhat came nearest to being unusual enough:\n", present.NearMisses(misses))
 	}
 }
 

@@ -7,8 +7,12 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/trailvane/trailvane/pipeline/decode/formats"
 	"github.com/trailvane/trailvane/services/internal/present"
 )
 
@@ -22,6 +26,7 @@ const (
 	exitUsage    = 2
 	exitInsights = 10  // analyze --exit-code found insights
 	exitStopped  = 130 // interrupted, as shells say it
+	exitPipe     = 141 // nobody reads the output any more, as shells say it
 )
 
 // command is the command line.
@@ -49,8 +54,27 @@ type exitError int
 
 func (e exitError) Error() string { return fmt.Sprintf("exit %d", int(e)) }
 
-// errUsage marks what the user can mend on the command line.
-var errUsage = errors.New("usage")
+// A usageError is what the user can mend on the command line.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// A moment is a time on the command line: a date, which is its midnight, or a date and time. Without a zone it is UTC, as
+// everything that Trailvane prints.
+type moment struct{ time.Time }
+
+// UnmarshalText parses a flag.
+func (m *moment) UnmarshalText(text []byte) error {
+	for _, layout := range []string{
+		time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", time.DateTime, "2006-01-02 15:04", time.DateOnly,
+	} {
+		if t, err := time.Parse(layout, string(text)); err == nil {
+			m.Time = t
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is no time such as 2026-03-01 or 2026-03-01T08:30:00Z", text)
+}
 
 // Run runs a command line and returns its exit code.
 func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
@@ -62,6 +86,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 			"AWS CloudTrail and Alibaba Cloud ActionTrail logs, learns what is normal, and reports unusual activity as "+
 			"insights, each with a Start, an End and a reason.\n\n"+
 			"Begin with 'trailvane demo', then 'trailvane analyze FOLDER'."),
+		kong.Vars{"formats": formatNames()},
 		kong.Writers(out, errOut),
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
@@ -75,6 +100,9 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	k, err := parser.Parse(args)
 	if exited >= 0 { // --help
 		return exited
+	}
+	if errors.Is(err, syscall.EPIPE) { // also --help
+		return exitPipe
 	}
 	if err != nil {
 		fmt.Fprintf(errOut, "trailvane: %s\nRun 'trailvane --help' to see what is possible.\n", present.Safe(err.Error(), maxError))
@@ -90,12 +118,23 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return int(exit)
 	case errors.Is(err, context.Canceled):
 		return exitStopped
+	case errors.Is(err, syscall.EPIPE):
+		return exitPipe // there may be nobody to tell
 	}
 	fmt.Fprintf(errOut, "trailvane: %s\n", present.Safe(err.Error(), maxError))
-	if errors.Is(err, errUsage) {
+	if errors.As(err, new(usageError)) {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// formatNames lists the input formats, by commas.
+func formatNames() string {
+	var names []string
+	for _, f := range formats.All() {
+		names = append(names, f.Format())
+	}
+	return strings.Join(names, ",")
 }
 
 type versionCommand struct{}

@@ -33,7 +33,7 @@ func (d *demoCommand) Run(ctx context.Context, c console) error {
 		defer os.RemoveAll(temporary)
 		dir = filepath.Join(temporary, "logs")
 	} else if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
-		return fmt.Errorf("%w: %s is not empty; name a new folder", errUsage, dir)
+		return usagef("%s is not empty; name a new folder", dir)
 	}
 	truth, err := simulate.Write(dir, simulate.Options{Seed: d.Seed})
 	if err != nil {

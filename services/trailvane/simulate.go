@@ -26,7 +26,7 @@ func (s *simulateCommand) Run(c console) error {
 		return err
 	}
 	if len(entries) > 0 {
-		return fmt.Errorf("%w: %s is not empty; name a new folder", errUsage, s.Folder)
+		return usagef("%s is not empty; name a new folder", s.Folder)
 	}
 	if s.Bulk > 0 {
 		bytes, err := simulate.WriteBulk(s.Folder, simulate.BulkOptions{Seed: s.Seed, Records: s.Bulk})
@@ -38,7 +38,7 @@ func (s *simulateCommand) Run(c console) error {
 	}
 	truth, err := simulate.Write(s.Folder, simulate.Options{Seed: s.Seed, Start: s.Start, Days: s.Days, Accounts: s.Accounts})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errUsage, err)
+		return usagef("%w", err)
 	}
 	fmt.Fprintf(c.err, "wrote %d events in %d files, from %s to %s, to %s\n", truth.Events+truth.Repeats, truth.Files,
 		truth.From.Format(time.RFC3339), truth.To.Format(time.RFC3339), s.Folder)

@@ -140,12 +140,30 @@ func (r *Reader) Flag(name string, v Value) (flag, known bool) {
 // byte that is not UTF-8 and every control character replaced by U+FFFD. Plain text is returned as it is, uncopied.
 func Clean(s string, limit int) string {
 	s = cut(s, limit) // first: what is cut off is never looked at
-	for i := 0; i < len(s); i++ {
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		// Eight bytes at a time: the top bit of a byte remains where it is below ' ' or above '~'.
+		x := load64(s, i)
+		if ((x-each*' ')&^x|(x+each)|x)&(each<<7) != 0 {
+			return cleanSlow(s, limit)
+		}
+	}
+	for ; i < len(s); i++ {
 		if c := s[i]; c < ' ' || c > '~' {
 			return cleanSlow(s, limit)
 		}
 	}
 	return s
+}
+
+// each is 1 in every byte of a word.
+const each = 0x0101010101010101
+
+// load64 returns the eight bytes of s from i on, the first one lowest. The compiler makes one load of it.
+func load64(s string, i int) uint64 {
+	s = s[i : i+8]
+	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
 func cleanSlow(s string, limit int) string {

@@ -2,6 +2,7 @@ package field
 
 import (
 	"fmt"
+	"math/bits"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -119,11 +120,10 @@ func endOfLiteral(json string, i int, literal string) int {
 // endOfString returns the index behind the quote that closes the string whose content begins at i, behind a quote, or -1.
 func endOfString(json string, i int) int {
 	for {
-		n := strings.IndexByte(json[i:], '"')
-		if n < 0 {
+		if i = nextQuote(json, i); i < 0 {
 			return -1
 		}
-		i += n + 1
+		i++
 		escapes := 0
 		for j := i - 2; json[j] == '\\'; j-- { // ends at the opening quote at the latest
 			escapes++
@@ -132,6 +132,23 @@ func endOfString(json string, i int) int {
 			return i
 		}
 	}
+}
+
+// nextQuote returns the index of the first quote from i on, or -1.
+func nextQuote(json string, i int) int {
+	// Eight bytes at a time: most strings are short, and calling IndexByte costs as much as a few words.
+	const short = 32
+	for near := min(len(json), i+short); i+8 <= near; i += 8 {
+		x := load64(json, i) ^ each*'"'
+		if m := (x - each) &^ x & (each << 7); m != 0 {
+			return i + bits.TrailingZeros64(m)>>3 // the lowest bit is exact, higher ones may come from a borrow
+		}
+	}
+	n := strings.IndexByte(json[i:], '"')
+	if n < 0 {
+		return -1
+	}
+	return i + n
 }
 
 // endOfComposite returns the index behind the object or array that begins at i, or -1. It counts brackets of both kinds as

@@ -38,6 +38,10 @@ type Config struct {
 	Port int
 
 	Log *slog.Logger // errors and warnings of the server; slog.Default() if nil
+
+	// OnFailure is told once, from another goroutine, when the server can write no more, mostly because the disk is full.
+	// Writes then go unanswered until it is started again. It may be nil; the log has it then.
+	OnFailure func(error)
 }
 
 // SyncAlways as [Config.Sync]: nothing that was acknowledged is lost when the power fails.
@@ -52,6 +56,9 @@ const (
 
 // ErrInUse: another process has the directory open.
 var ErrInUse = errors.New("the store is in use by another process")
+
+// ErrWrite: the server cannot write to its directory any more.
+var ErrWrite = errors.New("cannot write to the store")
 
 // A Broker is a running server.
 type Broker struct {
@@ -85,7 +92,7 @@ func Start(ctx context.Context, c Config) (_ *Broker, err error) {
 	if log == nil {
 		log = slog.Default()
 	}
-	messages := &logger{log: log.With("part", "broker")}
+	messages := &logger{log: log.With("part", "broker"), onFailure: c.OnFailure}
 	s.SetLoggerV2(messages, false, false, false)
 	b := &Broker{server: s, lock: lock}
 	s.Start() // it returns when it is up

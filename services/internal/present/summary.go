@@ -91,7 +91,11 @@ func (s *Summary) dead(line func(name, format string, args ...any)) {
 	}
 	line("dead letters", "%s: %s", count(n), reasons(s.Dead))
 	for _, d := range s.FirstDead[:min(len(s.FirstDead), shownDead)] {
-		line("", "%s at byte %s: %s: %s", Safe(d.Object, 200), count(d.Offset), Safe(d.Reason, 40), Safe(d.Error, 200))
+		why := d.Error
+		if !strings.HasPrefix(why, d.Reason) { // some errors begin with it
+			why = d.Reason + ": " + why
+		}
+		line("", "%s at byte %s: %s", Safe(d.Object, 200), count(d.Offset), Safe(why, 240))
 	}
 	if n > shownDead && len(s.FirstDead) > shownDead {
 		line("", "…")

@@ -1,0 +1,61 @@
+package analyze
+
+import (
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/runner"
+	"github.com/trailvane/trailvane/schemas"
+	ingestservice "github.com/trailvane/trailvane/services/ingest"
+	"github.com/trailvane/trailvane/services/internal/broker"
+)
+
+// A store of a later version is not touched, and the error says what it is.
+func TestAStoreOfAnotherVersion(t *testing.T) {
+	dir := t.TempDir()
+	logs, store := filepath.Join(dir, "notes.txt"), filepath.Join(dir, "store")
+	if err := os.WriteFile(logs, []byte("no log"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o := Options{
+		Paths: []string{logs}, Store: store, Partitions: 1, Settings: schemas.DefaultSettings(), Log: slog.New(slog.DiscardHandler),
+	}
+	if _, err := Run(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+
+	b, err := broker.Start(t.Context(), broker.Config{Dir: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	js, err := b.JetStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, err := jetstream.OpenStore(t.Context(), js, ingestservice.Bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const plan = "plan-0"
+	cp, _, err := state.Load(t.Context(), plan)
+	if err != nil || cp.Constants == "" {
+		t.Fatalf("checkpoint %+v, %v", cp, err)
+	}
+	cp.Constants, cp.Epoch = "of tomorrow", cp.Epoch+1
+	if err := state.Commit(t.Context(), plan, cp, nil); err != nil {
+		t.Fatal(err)
+	}
+	js.Conn().Close()
+	b.Shutdown()
+
+	_, err = Run(t.Context(), o)
+	if !errors.Is(err, runner.ErrConstants) || !strings.Contains(err.Error(), store) ||
+		!strings.Contains(err.Error(), "of tomorrow") {
+		t.Errorf("got error %v, want ErrConstants, the store and its version", err)
+	}
+}
