@@ -22,7 +22,7 @@ import (
 )
 
 type analyzeCommand struct {
-	Paths []string `arg:"" name:"path" help:"Files, folders, glob patterns in quotes, or - for standard input. Plain, gzip or zstd; JSON records in a CloudTrail file, an array, or one a line."`
+	Paths []string `arg:"" name:"path" help:"Files, folders, glob patterns in quotes, or - for standard input, which is read to its end first. Plain, gzip or zstd; JSON records in a CloudTrail file, an array, or one a line."`
 
 	Format     string        `default:"auto" enum:"auto,${formats}" help:"Format of the logs: ${enum}."`
 	Store      string        `type:"path" placeholder:"FOLDER" help:"Keep streams and state in a folder: the next run reads only what is new. Without it everything is learned from the logs named here."`
