@@ -302,7 +302,7 @@ func ends(t *testing.T, newDetector New, panes []schemas.Pane) {
 		}
 		return
 	}
-	t.Skip("nothing was found in the traffic")
+	t.Error("nothing was found in the traffic: the laws of insights were not tested")
 }
 
 // flood sends as many calls as a row can hold, in many rows and for a long time.
