@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,16 +26,24 @@ type commit struct {
 	Changed []string
 }
 
-// record makes the stage's store note its commits.
-func (s *stage) record() *[]commit {
+// record makes the stage's store note its commits, which the function that it returns tells. Commits are made beside the
+// loop, and nothing but the mutex orders them and the test.
+func (s *stage) record() (commits func() []commit) {
+	var mu sync.Mutex
 	var all []commit
 	inner := s.config.Store
 	s.config.Store = storeWith{Store: inner,
 		commit: func(ctx context.Context, p string, c schemas.Checkpoint, changed map[string][]byte) error {
+			mu.Lock()
 			all = append(all, commit{c.Seq, c.Epoch, slices.Sorted(maps.Keys(changed))})
+			mu.Unlock()
 			return inner.Commit(ctx, p, c, changed)
 		}}
-	return &all
+	return func() []commit {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(all)
+	}
 }
 
 func TestRule4_ACommitIsWhatChangedAndThePosition(t *testing.T) {
@@ -43,7 +52,7 @@ func TestRule4_ACommitIsWhatChangedAndThePosition(t *testing.T) {
 	commits := s.record()
 	s.mustDrain()
 	want := []commit{{0, 1, nil}, {2, 1, []string{"a", "b"}}, {3, 1, []string{"c"}}}
-	if diff := cmp.Diff(want, *commits); diff != "" {
+	if diff := cmp.Diff(want, commits()); diff != "" {
 		t.Errorf("commits (-want +got):\n%s", diff)
 	}
 	cp, state := s.checkpoint()
@@ -67,7 +76,7 @@ func TestRule4_CommitsComeEveryFiveSeconds(t *testing.T) {
 			synctest.Wait()
 		}
 		seqs := func() (all []uint64) {
-			for _, c := range *commits {
+			for _, c := range commits() {
 				all = append(all, c.Seq)
 			}
 			return all
@@ -115,7 +124,7 @@ func TestRule4_CommitsComeAfterEnoughInput(t *testing.T) {
 			t.Fatal(err)
 		}
 		var seqs []uint64
-		for _, c := range *commits {
+		for _, c := range commits() {
 			seqs = append(seqs, c.Seq)
 		}
 		if want := []uint64{0, 4, 8, 10}; !slices.Equal(seqs, want) {
