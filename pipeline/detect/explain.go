@@ -1,6 +1,10 @@
 package detect
 
-import "github.com/trailvane/trailvane/schemas"
+import (
+	"cmp"
+
+	"github.com/trailvane/trailvane/schemas"
+)
 
 // An Explainer is a detector that can also say what it did not report, for people who ask why nothing was found. What it
 // says is part of its state, so that it is the same after a restart.
@@ -29,6 +33,9 @@ type NearMiss struct {
 	Line    float64        // log10 of the p that would have been unusual
 	Text    string         // one sentence: what was seen, what is normal, and which condition was not met
 }
+
+// Compare orders near misses by how far they were from the line, the nearest first.
+func (m NearMiss) Compare(n NearMiss) int { return cmp.Compare(m.Log10P-m.Line, n.Log10P-n.Line) }
 
 // Learning is how far an account has come.
 type Learning struct {

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -31,7 +30,7 @@ func (m *Machine) NearMisses() []detect.NearMiss {
 			})
 		}
 	}
-	slices.SortStableFunc(out, func(x, y detect.NearMiss) int { return cmp.Compare(x.Log10P-x.Line, y.Log10P-y.Line) })
+	slices.SortStableFunc(out, detect.NearMiss.Compare)
 	return out[:min(len(out), detect.MaxNearMisses)]
 }
 

@@ -339,6 +339,9 @@ func (p *pipeline) result(ctx context.Context, js natsjetstream.JetStream) (*Res
 			r.Learning = append(r.Learning, e.Learning()...)
 		}
 	}
+	slices.SortStableFunc(r.NearMisses, func(a, b detect.NearMiss) int { // each detector has its own order
+		return cmp.Or(a.Compare(b), a.Account.Compare(b.Account), cmp.Compare(a.Region, b.Region), cmp.Compare(a.Object, b.Object))
+	})
 	for _, s := range p.pairers {
 		r.Pair = r.Pair.Add(s.Processor().Stats())
 		r.Conflicts += s.Conflicts()
