@@ -16,6 +16,7 @@ import (
 	"github.com/trailvane/trailvane/pipeline/eventtime"
 	"github.com/trailvane/trailvane/pipeline/pages"
 	"github.com/trailvane/trailvane/pipeline/runner"
+	"github.com/trailvane/trailvane/pipeline/settings"
 	"github.com/trailvane/trailvane/pipeline/window"
 	"github.com/trailvane/trailvane/schemas"
 )
@@ -43,7 +44,7 @@ const MaxLateness = maxSpan
 // A Processor aggregates the events of one partition.
 type Processor struct {
 	partition int
-	settings  map[int]schemas.Settings // by lane
+	settings  settings.ByLane
 	groups    map[groupKey]*group
 	table     *pages.Table
 	dirty     []bool // slices of groups that have changed
@@ -75,7 +76,7 @@ func New(partition int) *Processor {
 	table := groupsTable()
 	return &Processor{
 		partition: partition,
-		settings:  make(map[int]schemas.Settings),
+		settings:  settings.ByLane{},
 		groups:    make(map[groupKey]*group),
 		table:     table,
 		dirty:     make([]bool, table.Slices()),
@@ -103,7 +104,7 @@ func (p *Processor) Apply(r runner.Record, emit func(runner.Output)) error {
 			return fmt.Errorf("settings: %w", err)
 		}
 		s.Lateness = min(max(s.Lateness, 0), MaxLateness)
-		p.settings[s.Lane] = s
+		p.settings.Set(s)
 		p.counted = true
 		emit(runner.Output{
 			Subject: schemas.WindowsControl(p.partition, schemas.SettingsControl),
@@ -128,7 +129,7 @@ func (p *Processor) section(s *schemas.Section, emit func(runner.Output)) {
 	g.lane = s.Lane
 	p.counted = true
 	p.dirty[g.slice] = true
-	lateness := p.settingsOf(s.Lane).Lateness
+	lateness := p.settings.Of(s.Lane).Lateness
 
 	p.out.begin(s.Strings)
 	var base schemas.Minute // the watermark before the pane
@@ -191,7 +192,7 @@ func (p *Processor) flush(kind schemas.PaneKind, emit func(runner.Output)) {
 
 // tick moves the event time of the quiet regions of a lane.
 func (p *Processor) tick(t schemas.Tick, emit func(runner.Output)) {
-	lateness := p.settingsOf(t.Lane).Lateness
+	lateness := p.settings.Of(t.Lane).Lateness
 	for _, g := range p.fedBy(t.Lane) {
 		if !g.mark.Tick(t.Time, lateness) {
 			continue
@@ -242,11 +243,4 @@ func (p *Processor) group(key groupKey) *group {
 		p.groups[key] = g
 	}
 	return g
-}
-
-func (p *Processor) settingsOf(lane int) schemas.Settings {
-	if s, ok := p.settings[lane]; ok {
-		return s
-	}
-	return schemas.DefaultSettings()
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 
@@ -89,10 +88,7 @@ func (p *Processor) Snapshot(changed func(key string, state []byte)) error {
 	if !p.counted && !slices.Contains(p.dirty, true) {
 		return nil
 	}
-	head := savedHead{Stats: p.stats}
-	for _, lane := range slices.Sorted(maps.Keys(p.settings)) {
-		head.Settings = append(head.Settings, p.settings[lane])
-	}
+	head := savedHead{Settings: p.settings.List(), Stats: p.stats}
 	b, err := msgpack.Marshal(head)
 	if err != nil {
 		return err
@@ -160,7 +156,7 @@ func (p *Processor) Restore(key string, state []byte) error {
 		}
 		p.stats = head.Stats
 		for _, s := range head.Settings {
-			p.settings[s.Lane] = s
+			p.settings.Set(s)
 		}
 		return nil
 	}

@@ -2,10 +2,9 @@ package detect
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
 	"github.com/trailvane/trailvane/pipeline/runner"
+	"github.com/trailvane/trailvane/pipeline/settings"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/vmihailenco/msgpack/v5"
 )
@@ -16,9 +15,9 @@ type Processor struct {
 	partition  int
 	generation uint64
 	detector   Detector
-	settings   map[int]schemas.Settings // by lane
-	begun      bool                     // the reset finding is out
-	changed    bool                     // of the fields above, since the last snapshot
+	settings   settings.ByLane
+	begun      bool // the reset finding is out
+	changed    bool // of the fields above, since the last snapshot
 
 	panes schemas.PaneBatch
 }
@@ -29,7 +28,7 @@ var _ runner.Processor = (*Processor)(nil)
 // began to be empty.
 func NewProcessor(partition int, generation uint64, d Detector) *Processor {
 	return &Processor{
-		partition: partition, generation: generation, detector: d, settings: make(map[int]schemas.Settings),
+		partition: partition, generation: generation, detector: d, settings: settings.ByLane{},
 	}
 }
 
@@ -48,14 +47,15 @@ func (p *Processor) Apply(r runner.Record, emit func(runner.Output)) error {
 		if err := s.Decode(r.Body); err != nil {
 			return fmt.Errorf("settings: %w", err)
 		}
-		p.settings[s.Lane], p.changed = s, true
+		p.settings.Set(s)
+		p.changed = true
 	case string(schemas.CountsPane), string(schemas.TickPane), string(schemas.EndPane):
 		if err := p.panes.Decode(r.Body); err != nil {
 			return fmt.Errorf("panes: %w", err)
 		}
 		for i := range p.panes.Panes {
 			pane := &p.panes.Panes[i]
-			p.detector.Observe(pane, p.settingsOf(pane.Lane), func(f *schemas.Finding) {
+			p.detector.Observe(pane, p.settings.Of(pane.Lane), func(f *schemas.Finding) {
 				f.Account, f.Region = pane.Account, pane.Region
 				p.put(f, emit)
 			})
@@ -67,13 +67,6 @@ func (p *Processor) Apply(r runner.Record, emit func(runner.Output)) error {
 func (p *Processor) put(f *schemas.Finding, emit func(runner.Output)) {
 	f.Type, f.Generation = p.detector.Type(), p.generation
 	emit(runner.Output{Subject: schemas.FindingsSubject(p.partition, f.Region, f.Type), Body: f.Append(nil)})
-}
-
-func (p *Processor) settingsOf(lane int) schemas.Settings {
-	if s, ok := p.settings[lane]; ok {
-		return s
-	}
-	return schemas.DefaultSettings()
 }
 
 // headKey is the processor's own state key; the detector's keys have a prefix, so that none can be taken for it.
@@ -91,10 +84,7 @@ type savedHead struct {
 func (p *Processor) Snapshot(changed func(key string, state []byte)) error {
 	if p.changed {
 		p.changed = false
-		head := savedHead{Begun: p.begun}
-		for _, lane := range slices.Sorted(maps.Keys(p.settings)) {
-			head.Settings = append(head.Settings, p.settings[lane])
-		}
+		head := savedHead{Begun: p.begun, Settings: p.settings.List()}
 		b, err := msgpack.Marshal(head)
 		if err != nil {
 			return err
@@ -113,7 +103,7 @@ func (p *Processor) Restore(key string, state []byte) error {
 		}
 		p.begun = head.Begun
 		for _, s := range head.Settings {
-			p.settings[s.Lane] = s
+			p.settings.Set(s)
 		}
 		return nil
 	}
