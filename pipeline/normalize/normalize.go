@@ -194,9 +194,6 @@ func (p *Processor) add(e *schemas.Event, latest int64) error {
 	if err != nil {
 		return err
 	}
-	if e.ID == "" {
-		p.stats.WithoutID++
-	}
 	p.stats.Events++
 	p.section(a, p.region(a, e.Region)).add(e)
 	return nil

@@ -14,11 +14,10 @@ import (
 // Stats count what a lane has read, since its first record. They are part of the state, so that a crash neither loses nor
 // doubles a count.
 type Stats struct {
-	Records   uint64            // raw records
-	Events    uint64            // management events passed on
-	WithoutID uint64            // of these, events without an id, whose repeats nobody can see
-	Dropped   map[string]uint64 // by category
-	Dead      map[string]uint64 // by reason
+	Records uint64            // raw records
+	Events  uint64            // management events passed on
+	Dropped map[string]uint64 // by category
+	Dead    map[string]uint64 // by reason
 }
 
 func newStats() Stats {
@@ -123,7 +122,7 @@ func (p *Processor) Restore(key string, state []byte) error {
 // Add returns the sum of two lanes' counts.
 func (s Stats) Add(t Stats) Stats {
 	sum := newStats()
-	sum.Records, sum.Events, sum.WithoutID = s.Records+t.Records, s.Events+t.Events, s.WithoutID+t.WithoutID
+	sum.Records, sum.Events = s.Records+t.Records, s.Events+t.Events
 	for _, c := range []Stats{s, t} {
 		for name, n := range c.Dropped {
 			sum.Dropped[name] += n
