@@ -68,7 +68,7 @@ type Processor struct {
 
 	accounts map[schemas.Account]*account
 	table    *pages.Table
-	dirty    []*account
+	dirty    []bool // slices of accounts that have changed
 	stats    Stats
 	counted  bool // stats have changed since the last snapshot
 
@@ -84,7 +84,6 @@ type Processor struct {
 type account struct {
 	id      schemas.Account
 	regions []uint32 // hashes of their names: all that is asked is whether one has been seen
-	dirty   bool
 }
 
 type sectionKey struct {
@@ -104,6 +103,7 @@ func New(c Config) *Processor {
 		sections: make(map[sectionKey]*section),
 		stats:    newStats(),
 	}
+	p.dirty = make([]bool, p.table.Slices())
 	for _, d := range c.Decoders {
 		p.decoders[d.Format()] = d
 	}
@@ -227,12 +227,7 @@ func (p *Processor) region(a *account, region string) string {
 	return region
 }
 
-func (p *Processor) touch(a *account) {
-	if !a.dirty {
-		a.dirty = true
-		p.dirty = append(p.dirty, a)
-	}
-}
+func (p *Processor) touch(a *account) { p.dirty[p.slice(a.id)] = true }
 
 // section returns the section that takes the next event of an account and region, beginning a new one when it is full.
 func (p *Processor) section(a *account, region string) *section {

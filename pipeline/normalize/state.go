@@ -59,34 +59,30 @@ func (p *Processor) slice(a schemas.Account) int {
 
 // Snapshot gives out the slices of accounts that have changed, and the counts.
 func (p *Processor) Snapshot(changed func(key string, state []byte)) error {
-	if len(p.dirty) > 0 {
-		members := make([][]*account, p.table.Slices())
-		for _, a := range p.dirty {
-			members[p.slice(a.id)] = []*account{}
-			a.dirty = false
-		}
-		p.dirty = p.dirty[:0]
+	members := make([][]*account, p.table.Slices())
+	if slices.Contains(p.dirty, true) {
 		for _, a := range p.accounts {
-			if s := p.slice(a.id); members[s] != nil {
+			if s := p.slice(a.id); p.dirty[s] {
 				members[s] = append(members[s], a)
 			}
 		}
-		for s, accounts := range members {
-			if accounts == nil {
-				continue
-			}
-			slices.SortFunc(accounts, func(a, b *account) int { return a.id.Compare(b.id) })
-			var entries [][]byte
-			for _, a := range accounts {
-				b, err := msgpack.Marshal(savedAccount{Provider: string(a.id.Provider), ID: a.id.ID, Regions: a.regions})
-				if err != nil {
-					return err
-				}
-				entries = append(entries, b)
-			}
-			p.table.Write(s, slices.Values(entries), changed)
-		}
 	}
+	for s, accounts := range members {
+		if len(accounts) == 0 {
+			continue
+		}
+		slices.SortFunc(accounts, func(a, b *account) int { return a.id.Compare(b.id) })
+		var entries [][]byte
+		for _, a := range accounts {
+			b, err := msgpack.Marshal(savedAccount{Provider: string(a.id.Provider), ID: a.id.ID, Regions: a.regions})
+			if err != nil {
+				return err
+			}
+			entries = append(entries, b)
+		}
+		p.table.Write(s, slices.Values(entries), changed)
+	}
+	clear(p.dirty)
 	if p.counted {
 		p.counted = false
 		b, err := json.Marshal(p.stats)
