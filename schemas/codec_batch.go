@@ -69,7 +69,7 @@ func (c *Chunk) Decode(body []byte) error {
 }
 
 const (
-	eventRowFields = 12
+	eventRowFields = 13
 	sectionFields  = 6
 )
 
@@ -118,6 +118,7 @@ func (s *Section) append(b []byte) []byte {
 		b = appendUint(b, uint64(row.UserAgent))
 		b = appendUint(b, uint64(row.ASN))
 		b = appendUint(b, flags(row.PrincipalType, row.Write, false))
+		b = appendUint(b, row.Traits.pack())
 	}
 	return b
 }
@@ -160,6 +161,7 @@ func (s *Section) decode(r *reader) {
 		row.UserAgent = r.word(words)
 		row.ASN = r.word(words)
 		row.PrincipalType, row.Write, _ = r.flags()
+		row.Traits = r.traits()
 		r.rest(more)
 		if r.err != nil {
 			return
@@ -169,7 +171,7 @@ func (s *Section) decode(r *reader) {
 }
 
 const (
-	rowFields  = 13
+	rowFields  = 14
 	paneFields = 8
 )
 
@@ -221,6 +223,7 @@ func (p *Pane) append(b []byte) []byte {
 		b = appendUint(b, flags(row.PrincipalType, row.Write, row.Late))
 		b = appendUint(b, uint64(row.Count))
 		b = appendID(b, row.Sample)
+		b = appendUint(b, row.Traits.pack())
 	}
 	return b
 }
@@ -266,6 +269,7 @@ func (p *Pane) decode(r *reader) {
 		row.PrincipalType, row.Write, row.Late = r.flags()
 		row.Count = r.uint32()
 		row.Sample = r.id()
+		row.Traits = r.traits()
 		r.rest(more)
 		if r.err != nil {
 			return

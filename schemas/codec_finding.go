@@ -8,9 +8,14 @@ const (
 	statisticsFields  = 5
 	attributionFields = 3
 	attributedFields  = 2
-	whyFields         = 17
+	whyFields         = 19
 	driverFields      = 5
-	rateWhyFields     = 9
+	rateWhyFields     = 14
+	addressWhyFields  = 9
+	modifierFields    = 2
+	operatorWhyFields = 11
+	surpriseFields    = 3
+	ruleFields        = 4
 )
 
 // Append appends the message's wire form to b.
@@ -115,17 +120,9 @@ func appendAttributed(b []byte, list []Attributed) []byte {
 }
 
 func (r *reader) attributed() []Attributed {
-	n := r.list(1 + attributedFields)
-	if n == 0 {
-		return nil
-	}
-	list := make([]Attributed, n)
-	for i := range list {
-		more := r.array(attributedFields)
-		list[i] = Attributed{Value: r.string(), Average: r.float()}
-		r.rest(more)
-	}
-	return list
+	return structures(r, attributedFields, func(a *Attributed) {
+		*a = Attributed{Value: r.string(), Average: r.float()}
+	})
 }
 
 func (w *Why) append(b []byte) []byte {
@@ -150,9 +147,19 @@ func (w *Why) append(b []byte) []byte {
 	b = appendString(b, w.Continues)
 	b = appendString(b, w.Text)
 	if w.Rate == nil {
+		b = append(b, codeNil)
+	} else {
+		b = w.Rate.append(b)
+	}
+	if w.Address == nil {
+		b = append(b, codeNil)
+	} else {
+		b = w.Address.append(b)
+	}
+	if w.Operator == nil {
 		return append(b, codeNil)
 	}
-	return w.Rate.append(b)
+	return w.Operator.append(b)
 }
 
 func (w *Why) decode(r *reader) {
@@ -179,6 +186,14 @@ func (w *Why) decode(r *reader) {
 		w.Rate = new(RateWhy)
 		w.Rate.decode(r)
 	}
+	if !r.nil() {
+		w.Address = new(AddressWhy)
+		w.Address.decode(r)
+	}
+	if !r.nil() {
+		w.Operator = new(OperatorWhy)
+		w.Operator.decode(r)
+	}
 	r.rest(more)
 }
 
@@ -192,23 +207,15 @@ func (d *Driver) append(b []byte) []byte {
 }
 
 func (r *reader) drivers() []Driver {
-	n := r.list(1 + driverFields)
-	if n == 0 {
-		return nil
-	}
-	list := make([]Driver, n)
-	for i := range list {
-		more := r.array(driverFields)
-		list[i] = Driver{
+	return structures(r, driverFields, func(d *Driver) {
+		*d = Driver{
 			Dimension: r.string(),
 			Value:     r.string(),
 			Insight:   r.float(),
 			Baseline:  r.float(),
 			Lift:      r.float(),
 		}
-		r.rest(more)
-	}
-	return list
+	})
 }
 
 func (w *RateWhy) append(b []byte) []byte {
@@ -221,7 +228,12 @@ func (w *RateWhy) append(b []byte) []byte {
 	b = appendFloat(b, w.RatePerMinute)
 	b = appendFloat(b, w.Season)
 	b = appendFloat(b, w.Spread)
-	return appendFloat(b, w.Blocks)
+	b = appendFloat(b, w.Blocks)
+	b = appendFloat(b, w.ErrorRatio)
+	b = appendFloat(b, w.ErrorRatioBaseline)
+	b = appendUint(b, uint64(w.Breadth))
+	b = appendFloat(b, w.BreadthExpected)
+	return appendUint(b, uint64(w.DormantDays))
 }
 
 func (w *RateWhy) decode(r *reader) {
@@ -236,6 +248,114 @@ func (w *RateWhy) decode(r *reader) {
 		Season:        r.float(),
 		Spread:        r.float(),
 		Blocks:        r.float(),
+
+		ErrorRatio:         r.float(),
+		ErrorRatioBaseline: r.float(),
+		Breadth:            r.uint32(),
+		BreadthExpected:    r.float(),
+		DormantDays:        r.uint32(),
 	}
 	r.rest(more)
+}
+
+func (w *AddressWhy) append(b []byte) []byte {
+	b = appendArray(b, addressWhyFields)
+	b = appendString(b, w.AccountKnew)
+	b = appendString(b, w.PrincipalKnew)
+	b = appendFloat(b, w.PrincipalDays)
+	b = appendFloat(b, w.NoveltyDays)
+	b = appendString(b, w.BackOff)
+	b = appendArray(b, len(w.Modifiers))
+	for _, m := range w.Modifiers {
+		b = appendArray(b, modifierFields)
+		b = appendString(b, m.Name)
+		b = appendFloat(b, m.Ratio)
+	}
+	b = appendString(b, w.ASN)
+	b = appendString(b, w.Country)
+	return appendUint(b, w.More)
+}
+
+func (w *AddressWhy) decode(r *reader) {
+	more := r.array(addressWhyFields)
+	*w = AddressWhy{
+		AccountKnew:   r.string(),
+		PrincipalKnew: r.string(),
+		PrincipalDays: r.float(),
+		NoveltyDays:   r.float(),
+		BackOff:       r.string(),
+		Modifiers: structures(r, modifierFields, func(m *Modifier) {
+			*m = Modifier{Name: r.string(), Ratio: r.float()}
+		}),
+		ASN:     r.string(),
+		Country: r.string(),
+		More:    r.uint(),
+	}
+	r.rest(more)
+}
+
+func (w *OperatorWhy) append(b []byte) []byte {
+	b = appendArray(b, operatorWhyFields)
+	b = appendString(b, w.Class)
+	b = appendString(b, w.Operation)
+	b = appendString(b, w.Tier)
+	b = appendString(b, w.Target)
+	b = appendBool(b, w.FirstTime)
+	b = appendFloat(b, w.Hazard)
+	b = appendFloat(b, w.Surprise)
+	b = appendUint(b, uint64(w.HabitualDays))
+	b = appendUint(b, w.Denied)
+	b = appendArray(b, len(w.Surprises))
+	for _, s := range w.Surprises {
+		b = appendArray(b, surpriseFields)
+		b = appendString(b, s.Attribute)
+		b = appendString(b, s.Value)
+		b = appendFloat(b, s.Nats)
+	}
+	b = appendArray(b, len(w.Rules))
+	for _, u := range w.Rules {
+		b = appendArray(b, ruleFields)
+		b = appendString(b, u.Text)
+		b = appendUint(b, uint64(u.Hits))
+		b = appendUint(b, uint64(u.Days))
+		b = appendFloat(b, u.Lower)
+	}
+	return b
+}
+
+func (w *OperatorWhy) decode(r *reader) {
+	more := r.array(operatorWhyFields)
+	*w = OperatorWhy{
+		Class:        r.string(),
+		Operation:    r.string(),
+		Tier:         r.string(),
+		Target:       r.string(),
+		FirstTime:    r.bool(),
+		Hazard:       r.float(),
+		Surprise:     r.float(),
+		HabitualDays: r.uint32(),
+		Denied:       r.uint(),
+		Surprises: structures(r, surpriseFields, func(s *Surprise) {
+			*s = Surprise{Attribute: r.string(), Value: r.string(), Nats: r.float()}
+		}),
+		Rules: structures(r, ruleFields, func(u *Rule) {
+			*u = Rule{Text: r.string(), Hits: r.uint32(), Days: r.uint32(), Lower: r.float()}
+		}),
+	}
+	r.rest(more)
+}
+
+// structures reads a list of structures of so many fields each, nil if it is empty.
+func structures[T any](r *reader, fields int, read func(*T)) []T {
+	n := r.list(1 + fields)
+	if n == 0 {
+		return nil
+	}
+	list := make([]T, n)
+	for i := range list {
+		more := r.array(fields)
+		read(&list[i])
+		r.rest(more)
+	}
+	return list
 }

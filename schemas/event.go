@@ -44,6 +44,11 @@ type Event struct {
 	AccessKey     string // empty where none was used
 	SourceIP      string // as the record has it: an address, a service name, or masked text
 	UserAgent     string
+	Auth          Auth
+
+	// Request is the JSON object of the request's parameters, empty if the record has none. It says whom a sensitive operation
+	// changes; it may hold secrets, so nothing of it is passed on or logged.
+	Request string
 }
 
 // A Chunk is the body of one raw message: whole raw records of one object, in their order.
@@ -93,4 +98,5 @@ type EventRow struct {
 	ASN           uint32
 	PrincipalType PrincipalType
 	Write         bool
+	Traits
 }

@@ -34,7 +34,7 @@ func ExampleEventBatch() {
 		}
 	}
 	// Output:
-	// events.5.eu-central-1 181 bytes
+	// events.5.eu-central-1 183 bytes
 	// aws:123456789012 2026-01-07T05:40:00Z TerminateInstances
 	// aws:123456789012 2026-01-07T05:40:00Z TerminateInstances
 }

@@ -120,7 +120,9 @@ type Why struct {
 	Continues      string    `json:"continues,omitempty"` // sharedEventId of the insight that it continues; in a finding, its ordinal
 	Text           string    `json:"text"`                // one sentence, made from the other fields only
 
-	Rate *RateWhy `json:"rate,omitempty"` // of the types that count calls
+	Rate     *RateWhy     `json:"rate,omitempty"`     // of the types that count calls
+	Address  *AddressWhy  `json:"address,omitempty"`  // of IpInsight
+	Operator *OperatorWhy `json:"operator,omitempty"` // of the types about operators
 }
 
 // A Driver is a value that stands out in the insight.
@@ -143,4 +145,60 @@ type RateWhy struct {
 	Season        float64 `json:"season"`        // factor of the hour of day
 	Spread        float64 `json:"spread"`        // learned spread of the log ratio
 	Blocks        float64 `json:"blocks"`        // active hours behind the tail
+
+	ErrorRatio         float64 `json:"errorRatio,omitempty"`         // share of calls that failed so, of error rates
+	ErrorRatioBaseline float64 `json:"errorRatioBaseline,omitempty"` // normally
+	Breadth            uint32  `json:"breadth,omitempty"`            // distinct calls of the hour, where they are counted
+	BreadthExpected    float64 `json:"breadthExpected,omitempty"`    // normally
+	DormantDays        uint32  `json:"dormantDays,omitempty"`        // of a key that was not used for so long
+}
+
+// AddressWhy explains a suspicious address. Known prefixes are told in words: "the address itself", "its /24", "its network
+// (AS64500)", "its country", "nothing".
+type AddressWhy struct {
+	AccountKnew   string     `json:"accountKnew"`   // the nearest thing that the account had seen before
+	PrincipalKnew string     `json:"principalKnew"` // that the principal had been seen with
+	PrincipalDays float64    `json:"principalDays"` // active days of the principal, decayed
+	NoveltyDays   float64    `json:"noveltyDays"`   // of these, days with something as new as this
+	BackOff       string     `json:"backOff"`       // whose habits decided: "principal", "kind", "account", "shipped"
+	Modifiers     []Modifier `json:"modifiers,omitempty"`
+	ASN           string     `json:"asn,omitempty"`
+	Country       string     `json:"country,omitempty"`
+	More          uint64     `json:"more,omitempty"` // further new addresses of the day that this insight stands for
+}
+
+// A Modifier is a circumstance that makes a finding more or less likely to be an attack.
+type Modifier struct {
+	Name  string  `json:"name"`
+	Ratio float64 `json:"ratio"` // likelihood ratio: above 1 for an attack, below 1 against it
+}
+
+// OperatorWhy explains an abnormal operator.
+type OperatorWhy struct {
+	Class        string     `json:"class"`     // "policy", "password" or "trail"
+	Operation    string     `json:"operation"` // the most surprising call, "Service/EventName"
+	Tier         string     `json:"tier"`      // of that call, "core" or "adjacent"
+	Target       string     `json:"target,omitempty"`
+	FirstTime    bool       `json:"firstTime"` // the operator never did such a thing before
+	Hazard       float64    `json:"hazard"`    // how often somebody does it for the first time
+	Surprise     float64    `json:"surprise"`  // score, nats
+	HabitualDays uint32     `json:"habitualDays"`
+	Denied       uint64     `json:"denied,omitempty"` // of the calls: attempts that failed
+	Surprises    []Surprise `json:"surprises,omitempty"`
+	Rules        []Rule     `json:"rules,omitempty"`
+}
+
+// A Surprise is one attribute of a call and how unlikely it is of this operator.
+type Surprise struct {
+	Attribute string  `json:"attribute"`
+	Value     string  `json:"value"`
+	Nats      float64 `json:"nats"` // -ln of its probability
+}
+
+// A Rule is an association that the call breaks.
+type Rule struct {
+	Text  string  `json:"text"`
+	Hits  uint32  `json:"hits"`  // operator-days that kept it
+	Days  uint32  `json:"days"`  // operator-days that it speaks of
+	Lower float64 `json:"lower"` // lower bound of its confidence
 }

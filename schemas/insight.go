@@ -56,9 +56,14 @@ type InsightContext struct {
 	Attributions []Attribution `json:"attributions"`
 }
 
-// TrailvaneDetails are the fields that no vendor has. Strict renderings leave them out.
+// TrailvaneDetails are the fields that no vendor has. Strict renderings leave them out. Why is part of the insight; the
+// others are views, which whoever reads insights computes from all that he sees of an account: INSIGHTS never stores them.
 type TrailvaneDetails struct {
-	Why Why `json:"why"`
+	Why        Why      `json:"why"`
+	Severity   string   `json:"severity,omitempty"` // "low", "medium", "high" or "critical"
+	Score      int      `json:"score,omitempty"`    // behind the severity, 0 to 110
+	IncidentID string   `json:"incidentId,omitempty"`
+	Linked     []string `json:"linked,omitempty"` // incidents that this one was found to continue
 }
 
 // Account returns the account whose activity it is.
@@ -129,10 +134,31 @@ func (w Why) rounded() Why {
 	if w.Rate != nil {
 		r := *w.Rate
 		for _, f := range []*float64{&r.Observed, &r.Expected, &r.Ratio, &r.NormalMax, &r.RatePerMinute, &r.Season,
-			&r.Spread, &r.Blocks} {
+			&r.Spread, &r.Blocks, &r.ErrorRatio, &r.ErrorRatioBaseline, &r.BreadthExpected} {
 			*f = Round(*f)
 		}
 		w.Rate = &r
+	}
+	if w.Address != nil {
+		a := *w.Address
+		a.PrincipalDays, a.NoveltyDays = Round(a.PrincipalDays), Round(a.NoveltyDays)
+		a.Modifiers = slices.Clone(a.Modifiers)
+		for j := range a.Modifiers {
+			a.Modifiers[j].Ratio = Round(a.Modifiers[j].Ratio)
+		}
+		w.Address = &a
+	}
+	if w.Operator != nil {
+		o := *w.Operator
+		o.Hazard, o.Surprise = Round(o.Hazard), Round(o.Surprise)
+		o.Surprises, o.Rules = slices.Clone(o.Surprises), slices.Clone(o.Rules)
+		for j := range o.Surprises {
+			o.Surprises[j].Nats = Round(o.Surprises[j].Nats)
+		}
+		for j := range o.Rules {
+			o.Rules[j].Lower = Round(o.Rules[j].Lower)
+		}
+		w.Operator = &o
 	}
 	return w
 }

@@ -42,6 +42,7 @@ func sampleInsights() map[string]*Insight {
 	}
 	callRate.Details.Trailvane.Why = samples()["finding"].(*Finding).Why
 	callRate.Details.Trailvane.Why.EndReason = ""
+	callRate.Details.Trailvane.Why.Address, callRate.Details.Trailvane.Why.Operator = nil, nil
 	callRate.Details.Trailvane.Why.Drivers[0].Lift = 1.0 / 3
 
 	errorRate := base(AWS, "eu-west-1", "123456789012", EndState, 29462861)
@@ -83,9 +84,21 @@ func sampleInsights() map[string]*Insight {
 		},
 	}
 	address.Details.Trailvane.Why = Why{Detector: "ip", ModelVersion: "1",
-		Continues: "7b6e1d2c-0f55-4e0e-8c39-5a1d7f3b9e00"}
+		Continues: "7b6e1d2c-0f55-4e0e-8c39-5a1d7f3b9e00", Address: samples()["finding"].(*Finding).Why.Address}
 
-	return map[string]*Insight{"call_rate": &callRate, "error_rate": &errorRate, "rollup": &rollup, "ip": &address}
+	policy := base(AWS, "us-east-1", "123456789012", EndState, 29462800)
+	policy.Details.Type = PolicyChange
+	policy.Details.Object = "iam.amazonaws.com"
+	policy.Details.EventSource = "iam.amazonaws.com"
+	policy.Details.Context.Statistics = Statistics{Insight: 0.05, InsightDuration: 60, BaselineDuration: 10080, InsightCount: 3}
+	policy.Details.Trailvane = TrailvaneDetails{
+		Why: Why{Detector: "policychange", ModelVersion: "1", EndReason: Silence,
+			Operator: samples()["finding"].(*Finding).Why.Operator},
+		Severity: "high", Score: 61, IncidentID: "7b6e1d2c-0f55-4e0e-8c39-5a1d7f3b9e00",
+		Linked: []string{"7b6e1d2c-0f55-4e0e-8c39-5a1d7f3b9e01"},
+	}
+
+	return map[string]*Insight{"call_rate": &callRate, "error_rate": &errorRate, "rollup": &rollup, "ip": &address, "policy": &policy}
 }
 
 // Each shape of each sample is a golden file, indented for reading, and valid by the shape's JSON Schema.

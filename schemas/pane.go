@@ -3,12 +3,11 @@ package schemas
 // A PaneKind is the last token of a windows subject.
 type PaneKind string
 
-// The kinds of panes: rows of counts, sensitive events, and the two control records.
+// The kinds of panes: rows of counts, and the two control records.
 const (
-	CountsPane    PaneKind = "counts"
-	SensitivePane PaneKind = "sensitive"
-	TickPane      PaneKind = "tick"
-	EndPane       PaneKind = "end"
+	CountsPane PaneKind = "counts"
+	TickPane   PaneKind = "tick"
+	EndPane    PaneKind = "end"
 )
 
 // A PaneBatch is the body of one windows message: panes of one region and kind, in stream order.
@@ -43,6 +42,7 @@ type Row struct {
 	PrincipalType PrincipalType
 	Write         bool
 	Late          bool // its minute was closed before it came: rate models leave it out
-	Count         uint32
-	Sample        string // id of the first of the events
+	Traits
+	Count  uint32
+	Sample string // id of the first of the events
 }

@@ -115,7 +115,7 @@ func isInsightType(s string) bool { return slices.Contains(InsightTypes(), Insig
 
 func isPaneKind(s string) bool {
 	switch PaneKind(s) {
-	case CountsPane, SensitivePane, TickPane, EndPane:
+	case CountsPane, TickPane, EndPane:
 		return true
 	}
 	return false

@@ -26,7 +26,7 @@ const (
 	Stage = "aggregator"
 
 	// Constants is the version of what decides outputs beside state and record: bounds and hashes.
-	Constants = "1"
+	Constants = "2"
 )
 
 const (

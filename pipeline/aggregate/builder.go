@@ -28,6 +28,7 @@ type tuple struct {
 	accessKey, sourceIP, country, agent, asn uint32
 	principalType                            schemas.PrincipalType
 	write, late                              bool
+	traits                                   schemas.Traits
 }
 
 // begin starts a pane whose rows are coded with a section's dictionary.
@@ -45,7 +46,7 @@ func (b *builder) add(at schemas.Minute, e *schemas.EventRow, late bool) {
 	key := tuple{
 		minute: at, service: e.Service, name: e.Name, errorCode: e.ErrorCode, principal: e.Principal,
 		accessKey: e.AccessKey, sourceIP: e.SourceIP, country: e.Country, agent: e.UserAgent, asn: e.ASN,
-		principalType: e.PrincipalType, write: e.Write, late: late,
+		principalType: e.PrincipalType, write: e.Write, late: late, traits: e.Traits,
 	}
 	if i, ok := b.index[key]; ok {
 		b.rows[i].Count++
@@ -55,7 +56,8 @@ func (b *builder) add(at schemas.Minute, e *schemas.EventRow, late bool) {
 	b.rows = append(b.rows, schemas.Row{
 		Minute: at, Service: e.Service, Name: e.Name, ErrorCode: e.ErrorCode, Principal: e.Principal,
 		AccessKey: e.AccessKey, SourceIP: e.SourceIP, Country: e.Country, UserAgent: e.UserAgent, ASN: e.ASN,
-		PrincipalType: e.PrincipalType, Write: e.Write, Late: late, Count: 1, Sample: e.ID,
+		PrincipalType: e.PrincipalType, Write: e.Write, Late: late,
+		Traits: e.Traits, Count: 1, Sample: e.ID,
 	})
 }
 
@@ -99,9 +101,9 @@ func (b *builder) take() []schemas.Pane {
 }
 
 // fields are the indices of a row into the dictionary.
-func fields(r *schemas.Row) [8]*uint32 {
+func fields(r *schemas.Row) [9]*uint32 {
 	return [...]*uint32{
-		&r.Service, &r.Name, &r.ErrorCode, &r.Principal, &r.AccessKey, &r.SourceIP, &r.Country, &r.UserAgent,
+		&r.Service, &r.Name, &r.ErrorCode, &r.Principal, &r.AccessKey, &r.SourceIP, &r.Country, &r.UserAgent, &r.ASN,
 	}
 }
 
@@ -114,6 +116,7 @@ func compareRows(a, b schemas.Row) int {
 		cmp.Compare(a.Principal, b.Principal), cmp.Compare(a.AccessKey, b.AccessKey), cmp.Compare(a.SourceIP, b.SourceIP),
 		cmp.Compare(a.UserAgent, b.UserAgent), cmp.Compare(a.Country, b.Country), cmp.Compare(a.ASN, b.ASN),
 		cmp.Compare(a.PrincipalType, b.PrincipalType), compareBool(a.Write, b.Write), compareBool(a.Late, b.Late),
+		cmp.Compare(a.Sensitive, b.Sensitive), cmp.Compare(a.Target, b.Target), cmp.Compare(a.Auth, b.Auth),
 	} {
 		if c != 0 {
 			return c

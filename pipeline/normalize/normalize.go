@@ -28,7 +28,7 @@ const (
 	Stage = "normalizer"
 
 	// Constants is the version of what decides outputs beside state and record: catalogue and bounds.
-	Constants = "1"
+	Constants = "2"
 )
 
 const (

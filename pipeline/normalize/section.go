@@ -42,7 +42,7 @@ func (s *section) add(e *schemas.Event) {
 		Service: s.intern(e.Service), Name: s.intern(e.Name), ErrorCode: s.intern(e.ErrorCode),
 		Principal: s.intern(e.Principal), PrincipalType: e.PrincipalType,
 		AccessKey: s.intern(e.AccessKey), SourceIP: s.intern(e.SourceIP), UserAgent: s.intern(e.UserAgent),
-		Write: e.Write,
+		Write: e.Write, Traits: schemas.Traits{Auth: e.Auth},
 	})
 	s.bytes += rowBytes + len(e.ID)
 }

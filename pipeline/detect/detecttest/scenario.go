@@ -37,8 +37,10 @@ var update = flag.Bool("update", false, "rewrite the answers in scenario files; 
 //	end                                            the input is over
 //	set split | batch SPAN | learn SPAN | budget X panes of one row; of so many minutes; settings
 //
-// A span is 90m, 12h or 7d. Fields are service, event, error, principal, key, ip, agent, read=yes, region and count; several
-// values with commas between them take turns, and count=0 is silence.
+// A span is 90m, 12h or 7d. Fields are service, event, error, principal, type (user, role, root, federated, service), key, ip, agent,
+// country, asn, auth (key, temporary, console, mfa), class (policy, password, trail, restore; "trail:adjacent" has another
+// tier than core), target (self, other, wildcard, admin, root), read=yes, region and count; several values with commas between
+// them take turns, and count=0 is silence.
 func Scenarios(t *testing.T, newDetector New, dir string) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.txt"))
 	if err != nil || len(files) == 0 {
@@ -313,7 +315,8 @@ func parseSpan(words []string) (schemas.Minute, error) {
 // parseCalls reads fields; as many calls as the field with the most values has.
 func parseCalls(words []string) ([]regionCall, error) {
 	values := map[string][]string{"service": {"Ecs"}, "event": {"DeleteInstance"}, "principal": {"alice"}, "count": {"1"},
-		"region": {"cn-hangzhou"}, "error": {""}, "key": {""}, "ip": {""}, "agent": {""}, "read": {""}}
+		"region": {"cn-hangzhou"}, "error": {""}, "key": {""}, "ip": {""}, "agent": {""}, "read": {""},
+		"type": {""}, "country": {""}, "asn": {""}, "auth": {""}, "class": {""}, "target": {""}}
 	turns := 1
 	for _, w := range words {
 		name, list, ok := strings.Cut(w, "=")
@@ -330,10 +333,56 @@ func parseCalls(words []string) ([]regionCall, error) {
 		if err != nil {
 			return nil, err
 		}
-		calls[i] = regionCall{get("region"), Call{
+		c := Call{
 			Service: get("service"), Event: get("event"), Error: get("error"), Principal: get("principal"), AccessKey: get("key"),
-			SourceIP: get("ip"), UserAgent: get("agent"), Read: get("read") != "", Count: uint32(n),
-		}}
+			SourceIP: get("ip"), UserAgent: get("agent"), Country: get("country"), ASN: get("asn"),
+			Read: get("read") != "", Count: uint32(n),
+		}
+		c.Type, err = word[schemas.PrincipalType](get("type"), "", "root", "user", "role", "federated", "service")
+		if err == nil {
+			c.Traits.Auth, err = word[schemas.Auth](get("auth"), "", "key", "temporary", "console", "mfa")
+		}
+		if err == nil {
+			c.Traits.Target, err = word[schemas.Target](get("target"), "", "other", "self", "wildcard", "admin", "root")
+		}
+		if err == nil {
+			c.Traits.Sensitive, err = parseClass(get("class"))
+		}
+		if err != nil {
+			return nil, err
+		}
+		calls[i] = regionCall{get("region"), c}
 	}
 	return calls, nil
+}
+
+// word returns the place of a word in a list.
+func word[T schemas.PrincipalType | schemas.Auth | schemas.Target](w string, list ...string) (T, error) {
+	i := slices.Index(list, w)
+	if i < 0 {
+		return 0, fmt.Errorf("unknown word %q, want one of %q", w, list)
+	}
+	return T(i), nil
+}
+
+// parseClass reads a class with an optional tier.
+func parseClass(text string) (s schemas.Sensitive, err error) {
+	name, tier, ok := strings.Cut(text, ":")
+	if !ok {
+		tier = schemas.CoreTier.String()
+	}
+	if name == "" || name == "restore" {
+		if name != "" {
+			s = schemas.RestoresTrail
+		}
+		return s, nil
+	}
+	for c := schemas.PolicyClass; c <= schemas.TrailClass; c++ {
+		for t := schemas.IndirectTier; t <= schemas.CoreTier; t++ {
+			if c.String() == name && t.String() == tier {
+				return s.With(c, t), nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("unknown class %q", text)
 }

@@ -23,8 +23,19 @@ type Call struct {
 	AccessKey string
 	SourceIP  string
 	UserAgent string
+	Country   string
+	ASN       string
+	Type      schemas.PrincipalType
 	Read      bool
+	Traits    schemas.Traits
 	Count     uint32
+}
+
+// compare orders calls as the aggregator orders rows: by minute, then by tuple.
+func (c Call) compare(d Call) int {
+	return cmp.Or(cmp.Compare(c.Minute, d.Minute), cmp.Compare(c.Service, d.Service), cmp.Compare(c.Event, d.Event),
+		cmp.Compare(c.Error, d.Error), cmp.Compare(c.Principal, d.Principal), cmp.Compare(c.AccessKey, d.AccessKey),
+		cmp.Compare(c.SourceIP, d.SourceIP), cmp.Compare(c.UserAgent, d.UserAgent))
 }
 
 // A Feed makes panes of one account and region out of calls, as the aggregator does: rows sorted by minute and tuple, a
@@ -41,9 +52,7 @@ type Feed struct {
 // Pane returns the pane of one batch of calls.
 func (f *Feed) Pane(calls []Call) schemas.Pane {
 	calls = slices.Clone(calls)
-	slices.SortStableFunc(calls, func(a, b Call) int {
-		return cmp.Or(cmp.Compare(a.Minute, b.Minute), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Event, b.Event))
-	})
+	slices.SortStableFunc(calls, Call.compare)
 	p := schemas.Pane{Account: f.Account, Region: f.Region, Strings: []string{""}}
 	ids := map[string]uint32{"": 0}
 	id := func(s string) uint32 {
@@ -59,7 +68,8 @@ func (f *Feed) Pane(calls []Call) schemas.Pane {
 		f.samples++
 		p.Rows = append(p.Rows, schemas.Row{
 			Minute: c.Minute, Service: id(c.Service), Name: id(c.Event), ErrorCode: id(c.Error), Principal: id(c.Principal),
-			AccessKey: id(c.AccessKey), SourceIP: id(c.SourceIP), UserAgent: id(c.UserAgent), Write: !c.Read, Count: c.Count,
+			AccessKey: id(c.AccessKey), SourceIP: id(c.SourceIP), UserAgent: id(c.UserAgent), Country: id(c.Country), ASN: id(c.ASN),
+			PrincipalType: c.Type, Write: !c.Read, Traits: c.Traits, Count: c.Count,
 			Late: f.newest != 0 && c.Minute < f.watermark, Sample: fmt.Sprintf("%s-%s-%06d", f.Account.ID, f.Region, f.samples),
 		})
 		f.newest = max(f.newest, c.Minute)
@@ -102,8 +112,8 @@ func (f *Feed) Panes(calls []Call, batch schemas.Minute) []schemas.Pane {
 }
 
 // Traffic makes the panes of one account in two regions over some days: people, deployments, jobs, steady callers, delays of
-// up to a quarter of an hour, a few late rows, quiet days with ticks, bursts from the second day on, six hours of an eighth day
-// without any logs, and an end. Equal seeds give equal panes.
+// up to a quarter of an hour, a few late rows, quiet days with ticks, bursts and abnormal operators from the second day on, six
+// hours of an eighth day without any logs, and an end. Equal seeds give equal panes.
 func Traffic(seed uint64, account string, days int) []schemas.Pane {
 	r := rand.New(rand.NewPCG(seed, 1))
 	regions := []string{"eu-west-1", "us-east-1"}
@@ -169,6 +179,9 @@ func Traffic(seed uint64, account string, days int) []schemas.Pane {
 			c.Principal = "mallory"
 		}
 	}
+	for _, c := range operators(days) {
+		add(0, c)
+	}
 	var panes []schemas.Pane
 	var arrival []schemas.Minute
 	feeds := make([]Feed, len(regions))
@@ -193,4 +206,31 @@ func Traffic(seed uint64, account string, days int) []schemas.Pane {
 		merged = append(merged, feeds[i].Tick(end), feeds[i].End())
 	}
 	return merged
+}
+
+// operators makes the sensitive operations of some days: an administrator changes permissions every day, a help desk resets
+// passwords, and from the third day on, every other day, somebody who never did so does both from a new network at night,
+// and switches a trail off.
+func operators(days int) (calls []Call) {
+	sensitive := func(m schemas.Minute, service, event string, c schemas.Class, target schemas.Target, by Call) {
+		by.Minute, by.Service, by.Event, by.Type = m, service, event, schemas.UserPrincipal
+		by.Traits = schemas.Traits{Sensitive: schemas.Sensitive(0).With(c, schemas.CoreTier), Target: target, Auth: schemas.KeyAuth}
+		calls = append(calls, by)
+	}
+	admin := Call{Principal: "admin", SourceIP: "192.0.2.1", AccessKey: "AKIAADMIN", UserAgent: "aws-cli/2"}
+	desk := Call{Principal: "desk", SourceIP: "192.0.2.2", AccessKey: "AKIADESK", UserAgent: "console.amazonaws.com"}
+	for d := range schemas.Minute(days) {
+		m := Epoch + d*schemas.Day
+		sensitive(m+9*schemas.Hour+7*d, "iam.amazonaws.com", "AttachRolePolicy", schemas.PolicyClass, schemas.OtherTarget, admin)
+		sensitive(m+13*schemas.Hour+11*d, "iam.amazonaws.com", "UpdateLoginProfile", schemas.PasswordClass, schemas.OtherTarget, desk)
+		if d < 2 || d%2 == 1 {
+			continue
+		}
+		m += 2*schemas.Hour + 13*d
+		odd := Call{Principal: fmt.Sprint("user", d%5), SourceIP: fmt.Sprintf("198.51.100.%d", 10+d), AccessKey: "AKIASTOLEN", UserAgent: "python-requests"}
+		sensitive(m, "iam.amazonaws.com", "AttachUserPolicy", schemas.PolicyClass, schemas.AdminTarget, odd)
+		sensitive(m+1, "iam.amazonaws.com", "CreateLoginProfile", schemas.PasswordClass, schemas.OtherTarget, odd)
+		sensitive(m+2, "cloudtrail.amazonaws.com", "StopLogging", schemas.TrailClass, schemas.UnknownTarget, odd)
+	}
+	return calls
 }
