@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/schemas"
 )
 
@@ -11,10 +12,7 @@ import (
 type account struct {
 	id      schemas.Account
 	slice   uint16 // of the state
-	seen    bool
-	born    schemas.Minute // of its first event anywhere
-	newest  schemas.Minute
-	learn   schemas.Minute // the setting, as it was last told
+	age     detect.Age
 	regions map[string]*region
 	keys    int // series in all regions
 	names   names
@@ -144,7 +142,7 @@ func (a *account) prior() prior {
 // before its first event do not count.
 func (a *account) roll(day int32) bool {
 	if !a.rolled {
-		a.rolled, a.day = true, a.born.Day()
+		a.rolled, a.day = true, a.age.Born.Day()
 	}
 	if day <= a.day {
 		return false

@@ -122,7 +122,7 @@ func (t *task) ground(s *series, start schemas.Minute) ground {
 		}
 	}
 	open := int64(start) - int64(day)*int64(schemas.Day)
-	g.covered = uint32(min(max(int64(start)-int64(t.account.born), 1), 7*int64(schemas.Day)+open))
+	g.covered = uint32(min(max(int64(start)-int64(t.account.age.Born), 1), 7*int64(schemas.Day)+open))
 	g.baseline = float64(calls) / float64(g.covered)
 	if s.usual != nil {
 		for d, top := range s.usual.top {

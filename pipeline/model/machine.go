@@ -93,7 +93,7 @@ type task struct {
 func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schemas.Finding)) {
 	a := m.account(p.Account)
 	m.slices.accounts[a.slice].dirty = true
-	a.learn = s.Learn
+	a.age.Learn = s.Learn
 	t := task{Machine: m, p: p, account: a, region: a.region(p.Region), prior: a.prior()}
 	t.prior.outages = t.region.pulse.outages
 	t.alpha = newLine(m.config.Budget*s.Budget, shareRise, a.tested.month)
@@ -101,7 +101,7 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 	m.out = m.out[:0]
 
 	t.add()
-	t.learned = a.born + s.Learn
+	t.learned = a.age.Learned()
 	for i := range m.keys {
 		if k := &m.keys[i]; k.added {
 			t.look(k.series)
@@ -114,7 +114,7 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 	if p.Close {
 		t.closeAll()
 	}
-	if a.seen {
+	if a.age.Seen {
 		if day := t.region.watermark.Day(); t.region.watermark != minMinute {
 			if a.roll(day) {
 				m.evict(a)
@@ -141,10 +141,7 @@ func (t *task) add() {
 	unknown := 0
 	for i := range p.Rows {
 		r := &p.Rows[i]
-		if !a.seen || r.Minute < a.born {
-			a.seen, a.born = true, r.Minute
-		}
-		a.newest = max(a.newest, r.Minute)
+		a.age.See(r.Minute)
 		if !t.open(r) {
 			continue
 		}

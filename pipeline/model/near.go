@@ -2,11 +2,9 @@ package model
 
 import (
 	"fmt"
-	"math"
 	"slices"
 
 	"github.com/trailvane/trailvane/pipeline/detect"
-	"github.com/trailvane/trailvane/schemas"
 )
 
 // NearMisses returns what came nearest to an insight since the beginning, nearest first, at most detect.MaxNearMisses. Minutes
@@ -50,12 +48,8 @@ func (n *nearMiss) text() string {
 func (m *Machine) Learning() []detect.Learning {
 	var out []detect.Learning
 	for _, a := range m.sorted() {
-		if !a.seen {
-			continue
-		}
-		seen := schemas.Minute(min(int64(a.newest)-int64(a.born)+1, math.MaxInt32))
-		if seen < a.learn {
-			out = append(out, detect.Learning{Type: m.config.Type, Account: a.id, Seen: seen, Needed: a.learn})
+		if l, ok := a.age.Learning(m.config.Type, a.id); ok {
+			out = append(out, l)
 		}
 	}
 	return out

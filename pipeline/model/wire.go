@@ -270,10 +270,10 @@ func (n *nearMiss) read(r *reader) {
 func (a *account) append(w *writer) {
 	w.string(string(a.id.Provider))
 	w.string(a.id.ID)
-	w.flags(a.seen, a.rolled)
-	w.minute(a.born)
-	w.minute(a.newest)
-	w.minute(a.learn)
+	w.flags(a.age.Seen, a.rolled)
+	w.minute(a.age.Born)
+	w.minute(a.age.Newest)
+	w.minute(a.age.Learn)
 	w.int(int64(a.day))
 	a.tested.append(w)
 	a.firsts.append(w)
@@ -296,8 +296,8 @@ func (a *account) append(w *writer) {
 }
 
 func (a *account) read(r *reader) { // the id is read
-	r.flags(&a.seen, &a.rolled)
-	a.born, a.newest, a.learn = r.minute(), r.minute(), r.minute()
+	r.flags(&a.age.Seen, &a.rolled)
+	a.age.Born, a.age.Newest, a.age.Learn = r.minute(), r.minute(), r.minute()
 	a.day = r.int32()
 	a.tested.read(r)
 	a.firsts.read(r)
