@@ -24,7 +24,8 @@ type account struct {
 	firsts yearly // first blocks of keys born after the learning time
 	pools  [windows]pool
 	first  firstBlocks
-	epoch  uint32 // counts the rolls of this process: fitted tails of another epoch are out of date
+	kinds  *breadthPool // of machines that judge breadth
+	epoch  uint32       // counts the rolls of this process: fitted tails of another epoch are out of date
 	near   []nearMiss
 	weeded int // strings in use when it was last weeded
 }
@@ -64,8 +65,9 @@ type region struct {
 	watermark schemas.Minute // minutes before it are closed
 	pulse     pulse
 	series    map[string]*series
-	due       []dueMinute // open minutes with calls, ascending
-	open      []*series   // those with an open insight
+	due       []dueMinute       // open minutes with calls, ascending
+	open      []*series         // those with an open insight
+	heirs     map[owner]*series // the key of each owner that was used last, of machines whose keys inherit
 }
 
 type dueMinute struct {
@@ -73,14 +75,17 @@ type dueMinute struct {
 	series []*series
 }
 
-func newAccount(id schemas.Account) *account {
-	a := &account{id: id, regions: make(map[string]*region), names: newNames(), epoch: 1}
+func newAccount(id schemas.Account, c *Config) *account {
+	a := &account{id: id, regions: make(map[string]*region), names: newNames(c.tuples()), epoch: 1}
 	a.tested = yearly{n: shippedTested / meanLife, days: 1, month: shippedTested}
 	a.firsts = yearly{days: 1}
 	for w := range windows {
 		a.pools[w].beta0 = poolBeta
 	}
 	a.first.roll()
+	if c.Breadth != RateOnly {
+		a.kinds = newBreadthPool()
+	}
 	return a
 }
 
@@ -131,7 +136,7 @@ func (r *region) done(n int) {
 
 // prior is what its keys borrow.
 func (a *account) prior() prior {
-	p := prior{epoch: a.epoch, first: &a.first.frozen}
+	p := prior{epoch: a.epoch, first: &a.first.frozen, breadth: a.kinds.prior()}
 	for w := range windows {
 		p.beta0[w] = a.pools[w].beta0
 	}
@@ -154,6 +159,7 @@ func (a *account) roll(day int32) bool {
 		a.pools[w].roll()
 	}
 	a.first.roll()
+	a.kinds.roll()
 	a.day = day
 	a.epoch++
 	return true

@@ -7,10 +7,11 @@ import (
 	"strings"
 )
 
-// Dimensions of a row that explain an insight: the first three are attributions, the others drivers.
+// Dimensions of a row that explain an insight: the first four are attributions, the others drivers.
 const (
 	userAgent = iota
 	principal
+	apiRelated // of machines that want it
 	errorCode
 	sourceIP
 	accessKey
@@ -18,15 +19,16 @@ const (
 )
 
 const (
-	attributed = 3   // dimensions that the vendors list as attributions
+	attributed = 4   // dimensions that the vendors list as attributions
 	topValues  = 8   // values counted per dimension; five of them are reported
 	maxValue   = 256 // bytes of a value that are kept: user agents are longer, but not different beyond that
-	maxTuples  = 32  // distinct tuples of a key and minute that are told apart; real bursts have a handful
+	maxTuples  = 32  // distinct tuples of a key and minute that are told apart; real bursts have a handful …
+	maxAPIs    = 256 // … but with the API among their values, as many as a scan of a cloud's services makes in a minute
 	maxSamples = 5   // event ids kept of an insight
 	maxSample  = 64  // bytes of an event id: those of both vendors have 36
 )
 
-var dimensionNames = [dimensions]string{"userAgent", "principalId", "errorCode", "sourceIPAddress", "accessKeyId"}
+var dimensionNames = [dimensions]string{"userAgent", "principalId", "apiRelated", "errorCode", "sourceIPAddress", "accessKeyId"}
 
 // A tuple is one value of each dimension, as ids of the account's strings.
 type tuple [dimensions]uint32
@@ -44,6 +46,8 @@ type names struct {
 	of   []string
 	hash []uint64
 	id   map[string]uint32
+
+	tuples int // of a minute that are told apart
 }
 
 const (
@@ -51,8 +55,8 @@ const (
 	rest    = 1 // values beyond maxTuples; not an answer, so never reported
 )
 
-func newNames() names {
-	n := names{id: make(map[string]uint32)}
+func newNames(tuples int) names {
+	n := names{id: make(map[string]uint32), tuples: tuples}
 	n.intern("")
 	n.intern("\x00rest")
 	return n
@@ -99,7 +103,7 @@ func (n *names) compare(a, b row) int {
 	return 0
 }
 
-// addRow adds to rows, which are sorted by minute. A minute keeps maxTuples tuples, those with the smallest hashes, and one
+// addRow adds to rows, which are sorted by minute. A minute keeps so many tuples, those with the smallest hashes, and one
 // row for the rest: which ones are kept, and their counts, do not depend on the order in which they come, because
 // a tuple that is pushed out can never come back.
 func (n *names) addRow(rows []row, r row) []row {
@@ -122,7 +126,7 @@ func (n *names) addRow(rows []row, r row) []row {
 		}
 		tuples++
 	}
-	if tuples < maxTuples {
+	if tuples < n.tuples {
 		return slices.Insert(rows, at, r)
 	}
 	for i := at - 1; i >= 0 && rows[i].minute == r.minute; i-- {
@@ -137,7 +141,7 @@ func (n *names) addRow(rows []row, r row) []row {
 		rows[others].count += r.count
 		return rows
 	}
-	return slices.Insert(rows, at, row{minute: r.minute, of: tuple{rest, rest, rest, rest, rest}, count: r.count})
+	return slices.Insert(rows, at, row{minute: r.minute, of: tuple{rest, rest, rest, rest, rest, rest}, count: r.count})
 }
 
 func (n *names) less(a, b tuple) bool {
@@ -271,7 +275,7 @@ func (a *account) weed() {
 		return
 	}
 	old := a.names
-	a.names = newNames()
+	a.names = newNames(old.tuples)
 	keep := func(id *uint32) {
 		if *id > rest {
 			*id = a.names.intern(old.of[*id])
@@ -281,6 +285,7 @@ func (a *account) weed() {
 		for _, s := range r.series {
 			s.refer(keep)
 		}
+		r.reindex() // owners have new ids
 	}
 	a.weeded = len(a.names.of)
 }
@@ -298,6 +303,7 @@ func (s *series) refer(visit func(*uint32)) {
 		}
 	}
 	rows(s.pending)
+	visit(&s.owner.id)
 	for d := range dimensions {
 		if s.run != nil {
 			for i := range s.run.main.top[d] {

@@ -11,12 +11,12 @@ import (
 // Which tuples of a minute are kept, and their counts, do not depend on the order in which they come, even far beyond the
 // bound; and no call is lost.
 func TestPendingRowsKnowNoOrder(t *testing.T) {
-	n := newNames()
+	n := newNames(maxTuples)
 	var all []row
 	total := uint64(0)
 	for i := range 300 {
 		id := n.intern(fmt.Sprint("value ", i%130))
-		all = append(all, row{minute: int32(i % 2), of: tuple{id, id, noValue, id, id}, count: uint64(i + 1), sample: fmt.Sprint("id", i)})
+		all = append(all, row{minute: int32(i % 2), of: tuple{id, id, noValue, noValue, id, id}, count: uint64(i + 1), sample: fmt.Sprint("id", i)})
 		total += uint64(i + 1)
 	}
 	var want []row
@@ -72,8 +72,8 @@ func TestTopK(t *testing.T) {
 // What is usual fades with a half-life of a week.
 func TestUsualFades(t *testing.T) {
 	u := &usual{day: 100}
-	u.add(100, []row{{of: tuple{2, 2, 2, 2, 2}, count: 100}})
-	u.add(107, []row{{of: tuple{3, 3, 3, 3, 3}, count: 100}})
+	u.add(100, []row{{of: tuple{2, 2, 2, 2, 2, 2}, count: 100}})
+	u.add(107, []row{{of: tuple{3, 3, 3, 3, 3, 3}, count: 100}})
 	if got := u.top[0][0].n / u.top[0][1].n; got < 0.499 || got > 0.501 {
 		t.Errorf("a week old is worth %v of today, want 0.5", got)
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // ModelVersion names the constants of this package; it stands in every finding.
-const ModelVersion = "msbm-2"
+const ModelVersion = "msbm-3"
 
 // Evidence is what the model said of the minute that speaks for an insight.
 type evidence struct {
@@ -23,6 +23,9 @@ type evidence struct {
 	spread    float64
 	blocks    float64
 	ageDays   float64
+	kinds     float64 // different calls of the hour, and what is expected of it
+	kindsMean float64
+	dormant   uint32
 }
 
 // ground is what an insight is compared with. It is taken from closed minutes when the insight opens, and stays.
@@ -42,18 +45,28 @@ type usualShare struct {
 
 // evidence describes the score of a minute, just seen by l.
 func (r *rate) evidence(l *lookout, sc *score) evidence {
-	t := &l.tails[sc.window]
-	sd := l.spread(sc.window, sc.m)
-	z := max(t.u, t.zOf(-3*ln10-ln2))
-	return evidence{
+	e := evidence{
 		lnP: sc.lnP, window: uint8(sc.window), s: sc.s, m: sc.m,
-		normalMax: max(0, float64((sc.m+small)*Exp(float64(z*sd)))-small),
-		lambda:    l.a / l.b,
-		season:    l.season.factor(slotOf(sc.minute)),
-		spread:    sd,
-		blocks:    t.n,
-		ageDays:   float64(sc.minute-r.born) / float64(schemas.Day),
+		lambda:  l.a / l.b,
+		season:  l.season.factor(slotOf(sc.minute)),
+		ageDays: float64(sc.minute-r.born) / float64(schemas.Day),
+		dormant: r.dormant,
 	}
+	if l.breadth != nil {
+		e.kinds, e.kindsMean = l.breadth.seen.size(), l.breadth.expected
+	}
+	lnP := -3 * ln10
+	var t *tail
+	if sc.window == byBreadth {
+		e.spread, t = l.breadth.spread(), &l.breadth.tail
+	} else {
+		e.spread, t = l.spread(sc.window, sc.m), &l.tails[sc.window]
+		lnP -= ln2
+	}
+	e.blocks = t.n
+	z := max(t.u, t.zOf(lnP))
+	e.normalMax = max(0, float64((sc.m+small)*Exp(float64(z*e.spread)))-small)
+	return e
 }
 
 // continueTime is how soon after an End a new insight of the key continues the old one.
@@ -155,6 +168,10 @@ func (t *task) finding(s *series, kind schemas.FindingKind, end schemas.Minute, 
 	o, e := s.open, &s.open.best
 	seen := s.collect(&t.account.names, o.start, end)
 	minutes := float64(end - o.start)
+	route := "rate"
+	if e.window == byBreadth {
+		route = "breadth"
+	}
 	f := schemas.Finding{
 		Kind:    kind,
 		Key:     s.key,
@@ -169,7 +186,7 @@ func (t *task) finding(s *series, kind schemas.FindingKind, end schemas.Minute, 
 		},
 		Why: schemas.Why{
 			ModelVersion:   ModelVersion,
-			Route:          "R1",
+			Route:          route,
 			Direction:      "rise",
 			Log10P:         round6(e.lnP / ln10),
 			OneIn:          round6(min(Exp(-e.lnP), 1e300)),
@@ -181,15 +198,18 @@ func (t *task) finding(s *series, kind schemas.FindingKind, end schemas.Minute, 
 			SampleEventIDs: seen.samples,
 			EndReason:      reason,
 			Rate: &schemas.RateWhy{
-				WindowMinutes: WindowMinutes[e.window],
-				Observed:      round6(e.s),
-				Expected:      round6(e.m),
-				Ratio:         round6((e.s + small) / (e.m + small)),
-				NormalMax:     round6(e.normalMax),
-				RatePerMinute: round6(e.lambda),
-				Season:        round6(e.season),
-				Spread:        round6(e.spread),
-				Blocks:        round6(e.blocks),
+				WindowMinutes:   WindowMinutes[e.window],
+				Observed:        round6(e.s),
+				Expected:        round6(e.m),
+				Ratio:           round6((e.s + small) / (e.m + small)),
+				NormalMax:       round6(e.normalMax),
+				RatePerMinute:   round6(e.lambda),
+				Season:          round6(e.season),
+				Spread:          round6(e.spread),
+				Blocks:          round6(e.blocks),
+				Breadth:         uint32(e.kinds + 0.5),
+				BreadthExpected: round6(e.kindsMean),
+				DormantDays:     e.dormant,
 			},
 		},
 	}
@@ -223,7 +243,7 @@ func (t *task) explain(f *schemas.Finding, d int, seen *sketch, base []usualShar
 			baseline = append(baseline, schemas.Attributed{Value: v, Average: round6(float64(c.share * f.Statistics.Baseline))})
 		}
 	}
-	if d < attributed && len(insight)+len(baseline) == 0 {
+	if d < attributed && len(insight)+len(baseline) == 0 || d == apiRelated && !t.config.API {
 		return
 	}
 	if d < attributed {

@@ -12,8 +12,8 @@ const (
 
 var tau = [windows]float64{5, 60}
 
-// WindowMinutes are the lengths of the two windows.
-var WindowMinutes = [windows]uint32{5, 60}
+// WindowMinutes are the lengths of the two windows, and of the hour of breadth.
+var WindowMinutes = [windows + 1]uint32{5, 60, 60}
 
 // gaps are the closed forms of n minutes without events, n = 0..60:
 //

@@ -24,7 +24,23 @@ type Config struct {
 
 	Budget  float64 // false insights per account and month, before the setting multiplies it
 	MaxKeys int     // of an account; later ones are counted together under OverflowKey
+
+	Breadth Breadth        // whether different calls are counted, too
+	API     bool           // which calls it were is an attribution
+	Inherit bool           // a new key begins with the model of its principal's last one
+	Dormant schemas.Minute // a key idle for so long is judged as a new one; 0 is never
 }
+
+// tuples returns how many tuples of a key and minute are told apart.
+func (c *Config) tuples() int {
+	if c.API {
+		return maxAPIs
+	}
+	return maxTuples
+}
+
+// alone reports that breadth is all that is judged.
+func (c *Config) alone() bool { return c.Breadth == BreadthOnly }
 
 const (
 	// MaxKey bounds a key: service and event name of both clouds have less than 120 bytes together.
@@ -51,6 +67,7 @@ type Machine struct {
 	keys    []paneKey
 	name    []byte
 	strings []uint32
+	apis    map[uint64]uint32 // ids of "Service/Event", by the pane's ids of both
 	rows    []row
 	out     []schemas.Finding
 }
@@ -66,7 +83,7 @@ func NewMachine(c Config) *Machine {
 	if c.MaxKeys == 0 {
 		c.MaxKeys = DefaultMaxKeys
 	}
-	return &Machine{config: c, accounts: make(map[schemas.Account]*account), slices: new(stateSlices), ids: make(map[uint64]int32)}
+	return &Machine{config: c, accounts: make(map[schemas.Account]*account), slices: new(stateSlices), ids: make(map[uint64]int32), apis: make(map[uint64]uint32)}
 }
 
 // Type implements detect.Detector.
@@ -96,8 +113,12 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 	a.age.Learn = s.Learn
 	t := task{Machine: m, p: p, account: a, region: a.region(p.Region), prior: a.prior()}
 	t.prior.outages = t.region.pulse.outages
-	t.alpha = newLine(m.config.Budget*s.Budget, shareRise, a.tested.month)
-	t.first = newLine(m.config.Budget*s.Budget, shareFirst, a.firsts.month+shippedFirsts)
+	share := 1.0
+	if m.config.Breadth == RateAndBreadth {
+		share = 0.5 // Bonferroni
+	}
+	t.alpha = newLine(m.config.Budget*s.Budget, share*shareRise, a.tested.month)
+	t.first = newLine(m.config.Budget*s.Budget, share*shareFirst, a.firsts.month+shippedFirsts)
 	m.out = m.out[:0]
 
 	t.add()
@@ -134,6 +155,7 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 func (t *task) add() {
 	p, a := t.p, t.account
 	clear(t.ids)
+	clear(t.apis)
 	t.keys = t.keys[:0]
 	t.strings = slices.Grow(t.strings[:0], len(p.Strings))[:len(p.Strings)]
 	clear(t.strings)
@@ -215,7 +237,7 @@ func (m *Machine) account(id schemas.Account) *account {
 	a := m.accounts[id]
 	if a == nil {
 		id = schemas.Account{Provider: schemas.Provider(strings.Clone(string(id.Provider))), ID: strings.Clone(id.ID)}
-		a = newAccount(id)
+		a = newAccount(id, &m.config)
 		m.accounts[id] = a
 		m.slices.addAccount(a)
 	}
@@ -234,10 +256,17 @@ func (m *Machine) series(r *region, name string) *series {
 }
 
 func (t *task) addRow(s *series, r *schemas.Row) {
-	var of tuple
-	for d, i := range [dimensions]uint32{r.UserAgent, r.Principal, r.ErrorCode, r.SourceIP, r.AccessKey} {
-		of[d] = t.value(i)
+	of := tuple{t.value(r.UserAgent), t.value(r.Principal), noValue, t.value(r.ErrorCode), t.value(r.SourceIP), t.value(r.AccessKey)}
+	if t.config.API || t.config.Breadth != RateOnly {
+		api := t.api(r)
+		if t.config.API {
+			of[apiRelated] = api
+		}
+		if t.config.Breadth != RateOnly {
+			s.addKind(r.Minute, t.account.names.hash[api])
+		}
 	}
+	t.own(s, r)
 	sample := r.Sample
 	if len(sample) > maxSample {
 		sample = sample[:maxSample]
@@ -272,6 +301,19 @@ func (t *task) value(i uint32) uint32 {
 	return t.strings[i]
 }
 
+// api interns "Service/Event", once for a pane.
+func (t *task) api(r *schemas.Row) uint32 {
+	pair := uint64(r.Service)<<32 | uint64(r.Name)
+	id, ok := t.apis[pair]
+	if !ok {
+		if max(int(r.Service), int(r.Name)) < len(t.p.Strings) {
+			id = t.account.names.intern(t.p.Strings[r.Service] + "/" + t.p.Strings[r.Name])
+		}
+		t.apis[pair] = id
+	}
+	return id
+}
+
 // look scores the open minutes of a series on the model as it is, and opens an insight at the first that alarms.
 func (t *task) look(s *series) {
 	if s.open != nil || len(s.pending) == 0 {
@@ -281,16 +323,12 @@ func (t *task) look(s *series) {
 	for _, r := range s.pending {
 		all += r.count
 	}
-	model := &s.rate
-	if !s.alive {
-		born := newRate(schemas.Minute(s.pending[0].minute))
-		model = &born
-	}
-	if float64(all)+max(model.s[fast], model.s[slow]) < gateExcess {
+	model := t.met(s)
+	if float64(all)+max(model.s[fast], model.s[slow]) < gateExcess && !model.breadth.may(float64(all)) {
 		return // no window can pass the gate
 	}
-	before := model.lookout(&t.prior)
-	l := before
+	before := t.before(model, true)
+	l := before.ahead()
 	var start, last schemas.Minute
 	running := s.run != nil
 	if running {
@@ -298,7 +336,9 @@ func (t *task) look(s *series) {
 	}
 	for rows := s.pending; len(rows) > 0; {
 		n, y := pendingMinute(rows)
-		sc := l.see(schemas.Minute(rows[0].minute), y, &t.prior)
+		minute := schemas.Minute(rows[0].minute)
+		sc := l.see(minute, y, &t.prior)
+		l.breadth.see(minute, s.kindsOf(minute), &sc)
 		rows = rows[n:]
 		running = running && sc.elevated
 		if !sc.elevated {
@@ -313,6 +353,29 @@ func (t *task) look(s *series) {
 			return
 		}
 	}
+}
+
+// before returns a look on the model, for open minutes or for one that is going to be folded.
+func (t *task) before(r *rate, open bool) lookout {
+	l := r.lookout(&t.prior)
+	if !open {
+		l.n = windows
+	}
+	if t.config.alone() {
+		l.n = 0
+	}
+	l.breadth = r.breadth.lookout(&t.prior, r.settled, open)
+	return l
+}
+
+// ahead returns a copy that can move on.
+func (l *lookout) ahead() lookout {
+	c := *l
+	if l.breadth != nil {
+		b := *l.breadth
+		c.breadth = &b
+	}
+	return c
 }
 
 // alarm is rule R1.
@@ -333,6 +396,7 @@ func (t *task) fold() {
 	n := 0
 	for ; n < len(r.due) && r.due[n].minute < r.watermark; n++ {
 		t.judge(hourOf(r.due[n].minute))
+		t.bear(r.due[n].series)
 		for _, s := range r.due[n].series {
 			t.foldMinute(s)
 		}
@@ -384,30 +448,36 @@ func (t *task) foldMinute(s *series) {
 	if s.open != nil {
 		t.over(s, minute)
 	}
-	if !s.alive {
-		s.rate, s.alive, s.day = newRate(minute), true, minute.Day()
-		t.account.tested.today++
-		if minute >= t.learned {
-			t.account.firsts.today++
-		}
-	} else if hour := hourOf(minute); hour != s.rate.block {
+	if hour := hourOf(minute); hour != s.rate.block {
 		t.closeBlock(s, hour)
 		t.account.tested.today++
+		if days := t.sleeps(&s.rate, minute); days > 0 {
+			s.rate.renew()
+			s.rate.dormant = days
+			t.account.firsts.today++
+		}
 	}
 
-	before := s.rate.lookout(&t.prior)
-	before.n = windows
+	kinds := s.takeKinds(minute)
+	s.rate.breadth.cool(minute)
+	before := t.before(&s.rate, false)
 	sc := s.rate.fold(minute, y, &t.prior)
+	if t.config.alone() {
+		sc = score{minute: minute}
+	}
+	s.rate.breadth.fold(minute, kinds, &t.prior, s.rate.settled, &sc)
+	t.region.inherit(s)
 	s.count(minute, y)
 	if s.open != nil {
-		t.confirm(s, minute, y, &sc)
+		t.confirm(s, minute, y, kinds, &sc)
 	}
 	s.follow(&sc, rows)
 	if s.open == nil && t.alarm(&s.rate, &sc) {
-		l := before
-		l.see(minute, y, &t.prior)
+		l := before.ahead()
+		seen := l.see(minute, y, &t.prior)
+		l.breadth.see(minute, kinds, &seen)
 		t.openInsight(s, s.run.start, minute, before, s.rate.evidence(&l, &sc))
-		t.confirm(s, minute, y, &sc)
+		t.confirm(s, minute, y, kinds, &sc)
 		s.open.confirmed, s.open.best.closed = true, true
 	}
 	if s.open != nil && minute >= s.open.start {
@@ -427,9 +497,10 @@ func (t *task) foldMinute(s *series) {
 // confirm judges a closed minute of an insight, which now is the score, by the model as it was before. Whether the minute is
 // abnormal by itself the model of today says, so that a new level becomes normal; but a key of less than a day learns its
 // first burst whole, and is judged as before.
-func (t *task) confirm(s *series, m schemas.Minute, y uint64, now *score) {
+func (t *task) confirm(s *series, m schemas.Minute, y uint64, kinds set, now *score) {
 	o := s.open
 	sc := o.before.see(m, y, &t.prior)
+	o.before.breadth.see(m, kinds, &sc)
 	if m < o.start {
 		return
 	}
@@ -442,9 +513,14 @@ func (t *task) confirm(s *series, m schemas.Minute, y uint64, now *score) {
 	if !sc.elevated || sc.lnP > o.line.ln {
 		return
 	}
+	most := o.best.kinds
 	if o.confirmed = true; !o.best.closed || sc.lnP < o.best.lnP {
+		dormant := o.best.dormant
 		o.best = s.rate.evidence(&o.before, &sc)
-		o.best.closed = true
+		o.best.closed, o.best.dormant = true, max(dormant, o.best.dormant)
+	}
+	if l := o.before.breadth; l != nil {
+		o.best.kinds = max(most, l.seen.size())
 	}
 }
 
@@ -452,12 +528,18 @@ func (t *task) confirm(s *series, m schemas.Minute, y uint64, now *score) {
 func (t *task) closeBlock(s *series, hour schemas.Minute) {
 	a := t.account
 	old := s.rate.block-s.rate.born > poolAge
+	whole := s.rate.block-s.rate.born <= young
+	fresh := s.rate.born >= t.learned || s.rate.dormant > 0
 	maxima, units, first := s.rate.closeBlock(hour)
+	fresh = fresh && first
+	if s.rate.breadth != nil {
+		t.closeBreadth(s.rate.breadth, hour, whole, old, fresh)
+	}
 	for w := range windows {
 		if old {
 			a.pools[w].add(maxima[w], units)
 		}
-		if first && s.rate.born >= t.learned {
+		if fresh {
 			a.first.live[w][bin(maxima[w])] += uint32(units)
 		}
 	}
@@ -470,12 +552,16 @@ func (t *task) closeBlock(s *series, hour schemas.Minute) {
 // evict drops the series that have been idle for longer than insights are kept.
 func (m *Machine) evict(a *account) {
 	for _, r := range a.regions {
+		n := len(r.series)
 		for key, s := range r.series {
 			if s.alive && s.open == nil && len(s.pending) == 0 && int64(r.watermark)-int64(s.rate.last) > int64(idleEviction) {
 				delete(r.series, key)
 				a.keys--
 				m.slices.remove(s)
 			}
+		}
+		if len(r.series) < n {
+			r.reindex()
 		}
 	}
 	a.weed()

@@ -34,6 +34,9 @@ func (m *Machine) NearMisses() []detect.NearMiss {
 
 // text says in a sentence what was seen, what was expected, and which condition was not met.
 func (n *nearMiss) text() string {
+	if n.window == byBreadth {
+		return fmt.Sprintf("%.3g different calls in an hour where %.3g were expected.", n.s, n.m)
+	}
 	text := fmt.Sprintf("%.3g weighted calls in a window of %d minutes where %.3g were expected", n.s, WindowMinutes[n.window], n.m)
 	switch {
 	case n.s-n.m < gateExcess:

@@ -129,9 +129,11 @@ type rate struct {
 	hot    bool           // a suspect minute was seen and the key has not cooled since
 	hotMin schemas.Minute // the last minute that was abnormal by itself
 
-	settled bool // its first block is over
+	settled bool   // its first block is over
+	dormant uint32 // days without a call before the first block, if it is one of those that begin a new life
 
-	streak streak
+	streak  streak
+	breadth *breadth // of machines that judge it
 
 	tails [windows]tail // fitted to hist
 	epoch uint32        // of the account when they were fitted; 0 is never
@@ -153,6 +155,7 @@ type prior struct {
 	beta0 [windows]float64
 	first *[windows]tail
 
+	breadth borrowedBreadth
 	outages []span // of the key's region
 }
 
@@ -318,7 +321,7 @@ func (r *rate) closeBlock(hour schemas.Minute) (maxima [windows]float64, units u
 		r.hist[w].add(r.current[w], units)
 	}
 	r.block, r.current, r.suspect = hour, [windows]float64{}, false
-	r.settled, r.epoch = true, 0
+	r.settled, r.dormant, r.epoch = true, 0, 0
 	return maxima, units, first
 }
 
@@ -329,9 +332,11 @@ type lookout struct {
 	flow
 	yardstick
 	season *season // not its own; an insight, which lasts, has a copy
-	n      int     // windows: only the fast one while the key is hot, for the reset of the slow one happens in the fold
+	n      int     // windows: only the fast one while the key is hot, for the reset of the slow one happens in the fold; none by breadth only
 	hot    bool
 	hotMin schemas.Minute
+
+	breadth *breadthLook // of machines that judge it
 }
 
 func (r *rate) lookout(p *prior) lookout {

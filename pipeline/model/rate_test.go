@@ -12,7 +12,7 @@ import (
 const day1 = schemas.Minute(29459520) // Monday, 2026-01-05
 
 var testPrior = func() prior {
-	a := newAccount(schemas.Account{})
+	a := newAccount(schemas.Account{}, new(Config))
 	return a.prior()
 }()
 

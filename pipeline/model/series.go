@@ -13,8 +13,10 @@ type series struct {
 	slice uint16 // of the state
 
 	rate    rate
-	alive   bool  // the rate is born: a minute has been folded
-	pending []row // open minutes, ascending
+	alive   bool         // the rate is born: a minute has been folded
+	pending []row        // open minutes, ascending
+	kinds   *[]minuteSet // the same minutes, of machines that judge breadth
+	owner   owner        // of machines whose keys inherit
 
 	day   int32     // of days[0]
 	days  [8]uint64 // calls of the open day and the seven before it, from closed minutes

@@ -20,7 +20,7 @@ const (
 	accountSlices = 32
 	maxValueBytes = 480 << 10 // a message of ours is at most 512 KiB
 
-	stateVersion = 2
+	stateVersion = 3
 )
 
 // stateSlices knows which slice holds what, and which have changed.
@@ -228,8 +228,9 @@ func (m *Machine) restoreSeries(b []byte) error {
 		if in.series[key] != nil {
 			return errState
 		}
-		m.series(in, key).read(&r)
-		if r.bad {
+		s := m.series(in, key)
+		s.read(&r)
+		if r.bad || !m.config.fits(s) {
 			return errState
 		}
 	}

@@ -153,10 +153,14 @@ var shippedFirst = func() (h [bins]uint32) {
 
 func (f *firstBlocks) roll() {
 	for w := range windows {
-		h := shippedFirst
-		for i, v := range f.live[w] {
-			h[i] += v
-		}
-		f.frozen[w] = fit(h[:], poolBeta)
+		f.frozen[w] = firstTail(&f.live[w])
 	}
+}
+
+func firstTail(live *[bins]uint32) tail {
+	h := shippedFirst
+	for i, v := range live {
+		h[i] += v
+	}
+	return fit(h[:], poolBeta)
 }

@@ -103,7 +103,7 @@ func TestLine(t *testing.T) {
 
 // A month is what thirty days like the past ones bring; the first days are strict, and a past year is forgotten.
 func TestTested(t *testing.T) {
-	y := newAccount(schemas.Account{}).tested
+	y := newAccount(schemas.Account{}, new(Config)).tested
 	y.today = 200
 	if y.roll(1); math.Abs(y.month-17800) > 1 {
 		t.Errorf("after a day of 200: %v", y.month)

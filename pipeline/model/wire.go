@@ -10,7 +10,7 @@ import (
 
 func (s *series) append(w *writer) {
 	w.string(s.key)
-	w.flags(s.alive, s.usual != nil, s.run != nil, s.open != nil, s.peak.lnP != 0, s.told)
+	w.flags(s.alive, s.usual != nil, s.run != nil, s.open != nil, s.peak.lnP != 0, s.told, s.owner.id != noValue)
 	w.uint(uint64(s.ordinal))
 	w.minute(s.lastEnd)
 	if s.alive {
@@ -21,8 +21,13 @@ func (s *series) append(w *writer) {
 		}
 	}
 	n := &s.in.account.names
+	if s.owner.id != noValue {
+		w.uint(uint64(s.owner.kind))
+		w.string(n.of[s.owner.id])
+	}
 	slices.SortFunc(s.pending, n.compare)
 	n.appendRows(w, s.pending)
+	s.appendKinds(w)
 	if s.usual != nil {
 		w.int(int64(s.usual.day))
 		for _, top := range s.usual.top {
@@ -48,8 +53,8 @@ func (s *series) append(w *writer) {
 }
 
 func (s *series) read(r *reader) { // the key is read
-	var hasUsual, hasRun, hasOpen, hasPeak bool
-	r.flags(&s.alive, &hasUsual, &hasRun, &hasOpen, &hasPeak, &s.told)
+	var hasUsual, hasRun, hasOpen, hasPeak, hasOwner bool
+	r.flags(&s.alive, &hasUsual, &hasRun, &hasOpen, &hasPeak, &s.told, &hasOwner)
 	s.ordinal = uint32(r.upTo(1<<32 - 1))
 	s.lastEnd = r.minute()
 	if s.alive {
@@ -60,7 +65,12 @@ func (s *series) read(r *reader) { // the key is read
 		}
 	}
 	n := &s.in.account.names
+	if hasOwner {
+		s.owner = owner{schemas.PrincipalType(r.upTo(255)), n.intern(r.string())}
+		s.in.inherit(s)
+	}
 	s.pending = n.readRows(r)
+	s.readKinds(r)
 	for i, row := range s.pending {
 		m := schemas.Minute(row.minute)
 		if i == 0 || s.pending[i-1].minute != row.minute {
@@ -91,7 +101,7 @@ func (s *series) read(r *reader) { // the key is read
 }
 
 func (r *rate) append(w *writer) {
-	w.flags(r.season != nil, r.suspect, r.hot, r.settled)
+	w.flags(r.season != nil, r.suspect, r.hot, r.settled, r.dormant != 0, r.breadth != nil)
 	w.minute(r.last)
 	w.minute(r.born)
 	w.minute(r.block)
@@ -111,11 +121,17 @@ func (r *rate) append(w *writer) {
 	if r.season != nil {
 		r.season.append(w)
 	}
+	if r.dormant != 0 {
+		w.uint(uint64(r.dormant))
+	}
+	if r.breadth != nil {
+		r.breadth.append(w)
+	}
 }
 
 func (r *rate) read(in *reader) {
-	var hasSeason bool
-	in.flags(&hasSeason, &r.suspect, &r.hot, &r.settled)
+	var hasSeason, isRevived, hasBreadth bool
+	in.flags(&hasSeason, &r.suspect, &r.hot, &r.settled, &isRevived, &hasBreadth)
 	r.last, r.born, r.block, r.hotMin = in.minute(), in.minute(), in.minute(), in.minute()
 	r.calls = in.uint()
 	r.streak = streak{from: in.minute(), blocks: uint32(in.upTo(1<<32 - 1)), open: in.uint()}
@@ -129,6 +145,13 @@ func (r *rate) read(in *reader) {
 	}
 	if hasSeason {
 		r.season = readSeason(in)
+	}
+	if isRevived {
+		r.dormant = uint32(in.upTo(1<<32 - 1))
+	}
+	if hasBreadth {
+		r.breadth = new(breadth)
+		r.breadth.read(in)
 	}
 }
 
@@ -194,9 +217,9 @@ func (o *insight) append(w *writer, n *names) {
 	w.minute(o.alarm)
 	w.minute(o.lastHot)
 	w.minute(o.lastOdd)
-	w.flags(o.confirmed, o.best.closed, o.before.hot, o.before.n == windows, o.young,
-		o.before.season != nil)
+	w.flags(o.confirmed, o.best.closed, o.before.hot, o.young, o.before.season != nil, o.before.breadth != nil)
 	b := &o.before
+	w.uint(uint64(b.n))
 	w.minute(b.last)
 	w.minute(b.hotMin)
 	w.floats(b.a, b.b)
@@ -207,9 +230,13 @@ func (o *insight) append(w *writer, n *names) {
 	if b.season != nil {
 		b.season.append(w)
 	}
+	if b.breadth != nil {
+		b.breadth.append(w)
+	}
 	e := &o.best
 	w.uint(uint64(e.window))
-	w.floats(e.lnP, e.s, e.m, e.normalMax, e.lambda, e.season, e.spread, e.blocks, e.ageDays)
+	w.floats(e.lnP, e.s, e.m, e.normalMax, e.lambda, e.season, e.spread, e.blocks, e.ageDays, e.kinds, e.kindsMean)
+	w.uint(uint64(e.dormant))
 	w.floats(o.baseline, o.line.alpha, o.line.ln, o.line.tested, o.line.budget)
 	w.uint(uint64(o.covered))
 	w.int(o.continues)
@@ -225,12 +252,9 @@ func (o *insight) append(w *writer, n *names) {
 func (o *insight) read(r *reader, n *names) {
 	o.start, o.alarm = r.minute(), r.minute()
 	o.lastHot, o.lastOdd = r.minute(), r.minute()
-	b, both, hasSeason := &o.before, false, false
-	r.flags(&o.confirmed, &o.best.closed, &b.hot, &both, &o.young, &hasSeason)
-	b.n = 1
-	if both {
-		b.n = windows
-	}
+	b, hasSeason, hasBreadth := &o.before, false, false
+	r.flags(&o.confirmed, &o.best.closed, &b.hot, &o.young, &hasSeason, &hasBreadth)
+	b.n = int(r.upTo(windows))
 	b.last, b.hotMin = r.minute(), r.minute()
 	r.floats(&b.a, &b.b)
 	for i := range windows {
@@ -240,9 +264,14 @@ func (o *insight) read(r *reader, n *names) {
 	if hasSeason {
 		b.season = readSeason(r)
 	}
+	if hasBreadth {
+		b.breadth = new(breadthLook)
+		b.breadth.read(r)
+	}
 	e := &o.best
-	e.window = uint8(r.upTo(windows - 1))
-	r.floats(&e.lnP, &e.s, &e.m, &e.normalMax, &e.lambda, &e.season, &e.spread, &e.blocks, &e.ageDays)
+	e.window = uint8(r.upTo(byBreadth))
+	r.floats(&e.lnP, &e.s, &e.m, &e.normalMax, &e.lambda, &e.season, &e.spread, &e.blocks, &e.ageDays, &e.kinds, &e.kindsMean)
+	e.dormant = uint32(r.upTo(1<<32 - 1))
 	r.floats(&o.baseline, &o.line.alpha, &o.line.ln, &o.line.tested, &o.line.budget)
 	o.covered = uint32(r.upTo(1<<32 - 1))
 	o.continues = r.int()
@@ -263,14 +292,14 @@ func (n *nearMiss) append(w *writer) {
 
 func (n *nearMiss) read(r *reader) {
 	n.region, n.key, n.minute = r.string(), r.string(), r.minute()
-	n.window = uint8(r.upTo(windows - 1))
+	n.window = uint8(r.upTo(byBreadth))
 	r.floats(&n.lnP, &n.line, &n.s, &n.m)
 }
 
 func (a *account) append(w *writer) {
 	w.string(string(a.id.Provider))
 	w.string(a.id.ID)
-	w.flags(a.age.Seen, a.rolled)
+	w.flags(a.age.Seen, a.rolled, a.kinds != nil)
 	w.minute(a.age.Born)
 	w.minute(a.age.Newest)
 	w.minute(a.age.Learn)
@@ -282,6 +311,9 @@ func (a *account) append(w *writer) {
 		w.float(a.pools[i].beta0)
 		histogramTo(w, a.first.live[i][:])
 		a.first.frozen[i].append(w)
+	}
+	if a.kinds != nil {
+		a.kinds.append(w)
 	}
 	w.uint(uint64(len(a.near)))
 	for i := range a.near {
@@ -296,7 +328,8 @@ func (a *account) append(w *writer) {
 }
 
 func (a *account) read(r *reader) { // the id is read
-	r.flags(&a.age.Seen, &a.rolled)
+	hasKinds := false
+	r.flags(&a.age.Seen, &a.rolled, &hasKinds)
 	a.age.Born, a.age.Newest, a.age.Learn = r.minute(), r.minute(), r.minute()
 	a.day = r.int32()
 	a.tested.read(r)
@@ -306,6 +339,13 @@ func (a *account) read(r *reader) { // the id is read
 		a.pools[i].beta0 = r.float()
 		histogramFrom(r, a.first.live[i][:])
 		a.first.frozen[i].read(r)
+	}
+	if hasKinds != (a.kinds != nil) {
+		r.fail() // state of another kind of machine
+		return
+	}
+	if hasKinds {
+		a.kinds.read(r)
 	}
 	a.near = nil
 	for range r.upTo(maxNear) {

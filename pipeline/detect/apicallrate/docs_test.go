@@ -204,7 +204,7 @@ func TestWhy(t *testing.T) {
 	for _, g := range found {
 		w := g.Why
 		if w.Rate == nil || w.Rate.Observed <= w.Rate.Expected || w.Rate.NormalMax >= w.Rate.Observed || w.Rate.Blocks < 100 ||
-			w.Direction != "rise" || w.Route != "R1" || !(w.Log10P < -4) || len(w.SampleEventIDs) == 0 || len(w.SampleEventIDs) > 5 {
+			w.Direction != "rise" || w.Route != "rate" || !(w.Log10P < -4) || len(w.SampleEventIDs) == 0 || len(w.SampleEventIDs) > 5 {
 			t.Errorf("%+v %+v", w, w.Rate)
 		}
 		for _, word := range []string{"TerminateInstances was called", "by mallory", "normally 2 an hour", "active key-hours"} {
