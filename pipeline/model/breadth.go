@@ -132,12 +132,8 @@ type breadth struct {
 }
 
 func newBreadth(hour schemas.Minute) *breadth {
-	b := &breadth{a: breadthPrior * breadthWeight, b: breadthWeight, hour: hour}
-	b.forgetSpread()
-	return b
+	return &breadth{a: breadthPrior * breadthWeight, b: breadthWeight, sv: breadthSpread * priorSpread, sn: priorSpread, hour: hour}
 }
-
-func (b *breadth) forgetSpread() { b.sv, b.sn = float64(breadthSpread*priorSpread), priorSpread }
 
 // may reports that n more calls might pass the gate.
 func (b *breadth) may(n float64) bool { return b != nil && n+b.seen.size() >= breadthExcess }

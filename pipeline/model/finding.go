@@ -75,7 +75,7 @@ const continueTime = 30
 // openInsight opens the insight of a series that has none, with what was known before it and the evidence of the alarm.
 func (t *task) openInsight(s *series, start, alarm schemas.Minute, before lookout, e evidence) {
 	s.open = &insight{
-		start: start, alarm: alarm, lastHot: alarm, lastOdd: alarm, young: !s.alive || start-s.rate.born < young,
+		start: start, alarm: alarm, lastHot: alarm, lastOdd: alarm, young: !s.alive || start-s.rate.born < young || e.dormant > 0,
 		before: before, best: e, ground: t.ground(s, start),
 	}
 	if season := s.open.before.season; season != nil {

@@ -75,7 +75,7 @@ func (t *task) birth(s *series, m schemas.Minute) rate {
 	}
 	r := old.rate.heir(m)
 	if t.sleeps(&r, m) > 0 {
-		r.renew()
+		r.renew(m)
 	}
 	return r
 }
@@ -127,15 +127,15 @@ func (t *task) sleeps(r *rate, m schemas.Minute) uint32 {
 	return uint32(idle / int64(schemas.Day))
 }
 
-// renew makes a model that of a new key, but for its level and its past hours.
-func (r *rate) renew() {
-	r.settled, r.epoch = false, 0
-	for w := range windows {
-		r.sv[w], r.sn[w] = priorSpread, priorSpread
-	}
+// renew makes a model that of a new key, but for its past hours: they are heard again after the first one.
+func (r *rate) renew(m schemas.Minute) {
+	n := newRate(m)
+	n.born, n.calls, n.hist = r.born, r.calls, r.hist
 	if r.breadth != nil {
-		r.breadth.forgetSpread()
+		n.breadth = newBreadth(n.block)
+		n.breadth.hist = r.breadth.hist
 	}
+	*r = n
 }
 
 // met returns the model that meets the first open minute of a series: its own, or one that it will have then.
@@ -147,11 +147,7 @@ func (t *task) met(s *series) *rate {
 	}
 	if days := t.sleeps(&s.rate, m); days > 0 {
 		r := s.rate
-		if r.breadth != nil {
-			b := *r.breadth
-			r.breadth = &b
-		}
-		r.renew()
+		r.renew(m)
 		r.dormant = days
 		return &r
 	}

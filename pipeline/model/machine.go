@@ -142,6 +142,7 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 			}
 		}
 	}
+	a.weed()
 
 	slices.SortStableFunc(m.out, func(x, y schemas.Finding) int {
 		return cmp.Or(cmp.Compare(x.Start, y.Start), strings.Compare(x.Key, y.Key), cmp.Compare(x.Ordinal, y.Ordinal), cmp.Compare(x.Kind, y.Kind))
@@ -452,7 +453,7 @@ func (t *task) foldMinute(s *series) {
 		t.closeBlock(s, hour)
 		t.account.tested.today++
 		if days := t.sleeps(&s.rate, minute); days > 0 {
-			s.rate.renew()
+			s.rate.renew(minute)
 			s.rate.dormant = days
 			t.account.firsts.today++
 		}
@@ -564,5 +565,4 @@ func (m *Machine) evict(a *account) {
 			r.reindex()
 		}
 	}
-	a.weed()
 }

@@ -4,9 +4,11 @@ package all
 
 import (
 	"github.com/trailvane/trailvane/pipeline/detect"
+	"github.com/trailvane/trailvane/pipeline/detect/ak"
 	"github.com/trailvane/trailvane/pipeline/detect/apicallrate"
 )
 
 var list = []entry{
+	{ak.Type, func() detect.Detector { return ak.New() }},
 	{apicallrate.Type, func() detect.Detector { return apicallrate.New() }},
 }

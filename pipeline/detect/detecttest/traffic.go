@@ -112,7 +112,7 @@ func (f *Feed) Panes(calls []Call, batch schemas.Minute) []schemas.Pane {
 }
 
 // Traffic makes the panes of one account in two regions over some days: people, deployments, jobs, steady callers, delays of
-// up to a quarter of an hour, a few late rows, quiet days with ticks, bursts and abnormal operators from the second day on, six
+// up to a quarter of an hour, a few late rows, quiet days with ticks, bursts, scans and abnormal operators from the second day on, six
 // hours of an eighth day without any logs, and an end. Equal seeds give equal panes.
 func Traffic(seed uint64, account string, days int) []schemas.Pane {
 	r := rand.New(rand.NewPCG(seed, 1))
@@ -182,6 +182,9 @@ func Traffic(seed uint64, account string, days int) []schemas.Pane {
 	for _, c := range operators(days) {
 		add(0, c)
 	}
+	for _, c := range scans(days) {
+		add(1, c)
+	}
 	var panes []schemas.Pane
 	var arrival []schemas.Minute
 	feeds := make([]Feed, len(regions))
@@ -231,6 +234,27 @@ func operators(days int) (calls []Call) {
 		sensitive(m, "iam.amazonaws.com", "AttachUserPolicy", schemas.PolicyClass, schemas.AdminTarget, odd)
 		sensitive(m+1, "iam.amazonaws.com", "CreateLoginProfile", schemas.PasswordClass, schemas.OtherTarget, odd)
 		sensitive(m+2, "cloudtrail.amazonaws.com", "StopLogging", schemas.TrailClass, schemas.UnknownTarget, odd)
+	}
+	return calls
+}
+
+// scans makes one call each on dozens of APIs, every other day, with the key of a program that calls three of them all the time;
+// half of the calls are denied.
+func scans(days int) (calls []Call) {
+	c := Call{Service: "service0", SourceIP: "192.0.2.3", AccessKey: "AKIAPROGRAM", UserAgent: "aws-sdk-go", Principal: "program"}
+	for m := schemas.Minute(0); m < schemas.Minute(days)*schemas.Day; m += 25 {
+		c.Minute, c.Event = Epoch+m, fmt.Sprint("PutThing", m%3)
+		calls = append(calls, c)
+	}
+	c.SourceIP = "203.0.113.77"
+	for d := schemas.Minute(2); d < schemas.Minute(days); d += 2 {
+		for i := range schemas.Minute(60 + 5*d) {
+			c.Minute, c.Event, c.Error = Epoch+d*schemas.Day+d*77+i/3, fmt.Sprint("ScanThing", i), ""
+			if i%2 == 0 {
+				c.Error = "AccessDenied"
+			}
+			calls = append(calls, c)
+		}
 	}
 	return calls
 }
