@@ -184,7 +184,8 @@ func TestAlibabaRules(t *testing.T) {
 		EventNames   []string
 		ServiceNames []string
 	}
-	if err := json.Unmarshal([]byte(strings.Join(lines(t, "alibaba-actiontrail-alert-rules/rule_facts.json"), "\n")), &rules); err != nil {
+	facts := strings.Join(lines(t, "alibaba-actiontrail-alert-rules/rule_facts.json"), "\n")
+	if err := json.Unmarshal([]byte(facts), &rules); err != nil {
 		t.Fatal(err)
 	}
 	met := 0

@@ -128,7 +128,8 @@ func TestVersion(t *testing.T) {
 
 // Whatever the file, it is refused or means the same when it is written anew.
 func FuzzExtend(f *testing.F) {
-	for _, s := range []string{"", "policy core x A?b.c=d", "trail restores x A B\n#\n", "policy none iam.amazonaws.com CreateUser"} {
+	for _, s := range []string{"", "policy core x A?b.c=d",
+		"trail restores x A B\n#\n", "policy none iam.amazonaws.com CreateUser"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, file string) {

@@ -58,8 +58,8 @@ func (i Item) End() int64 { return i.Offset + i.Size }
 // A Splitter finds the records in the uncompressed bytes of one object, in one scan and without decoding them. A record is
 // a JSON object that stands by itself, in lines or simply one behind the other, in an array, or in the array of a container
 // such as {"Records":[…]}; or a JSON string there that says an object, as tools leave it that take a record out of another's
-// field, and which is returned as it is, quotes and escapes included. What it returns depends on the bytes only, not on how they are read. It holds one buffer of
-// 1 MiB, whatever comes.
+// field. A string is returned as it is, quotes and escapes included. What the splitter returns depends on the bytes only, not
+// on how they are read. It holds one buffer of 1 MiB, whatever comes.
 //
 // The scan looks at strings and brackets. That is enough to find the ends of valid records; records that are not valid JSON
 // inside are for the decoder to refuse. Where the structure is broken, the splitter goes on at the next line that begins

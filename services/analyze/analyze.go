@@ -21,6 +21,7 @@ import (
 	"github.com/nats-io/nats.go"
 	natsjetstream "github.com/nats-io/nats.go/jetstream"
 	"github.com/trailvane/trailvane/pipeline/aggregate"
+	"github.com/trailvane/trailvane/pipeline/catalog"
 	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/pipeline/detect/all"
 	"github.com/trailvane/trailvane/pipeline/ingest"
@@ -48,6 +49,8 @@ type Options struct {
 	Store      string
 	Partitions int
 	Settings   schemas.Settings
+
+	Catalog *catalog.Catalog // of sensitive operations; catalog.Default if nil
 
 	Progress *ingest.Progress // may be nil; may be read while Run works
 	Log      *slog.Logger     // what goes wrong and is tried again; slog.Default() if nil
@@ -93,6 +96,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	o.Catalog = cmp.Or(o.Catalog, catalog.Default())
 	if o.Progress == nil {
 		o.Progress = new(ingest.Progress)
 	}
@@ -118,7 +122,8 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, fmt.Errorf("%w; %s", failure, advice(o))
 	}
 	if errors.Is(err, runner.ErrConstants) && o.Store != "" {
-		return nil, fmt.Errorf("the store %s is of another version of Trailvane: %w; use that version, or another folder", o.Store, err)
+		return nil, fmt.Errorf("the store %s was made by another version of Trailvane, or with another catalogue: %w; "+
+			"use the same, or another folder", o.Store, err)
 	}
 	if err != nil {
 		return nil, err
@@ -236,7 +241,7 @@ func open(ctx context.Context, d *service.Deployment, dir string, o Options) (_ 
 		return nil, err
 	}
 	for lane := range d.Identity.Lanes {
-		n, err := normalizer.Open(ctx, d, lane)
+		n, err := normalizer.Open(ctx, d, lane, o.Catalog)
 		if err != nil {
 			return nil, err
 		}

@@ -16,7 +16,8 @@ func TestAuth(t *testing.T) {
 		return f
 	}
 	signIn := func(additional any) fields {
-		return fields{"eventType": "ConsoleSignin", "eventName": "ConsoleSignin", "serviceName": "AasSub", "additionalEventData": additional}
+		return fields{"eventType": "ConsoleSignin", "eventName": "ConsoleSignin", "serviceName": "AasSub",
+			"additionalEventData": additional}
 	}
 	for _, c := range []struct {
 		name   string
@@ -70,7 +71,8 @@ func TestCallerName(t *testing.T) {
 	}{
 		{fields{"type": "ram-user", "principalId": "1", "userName": "lin"}, "lin"},
 		{fields{"type": "assumed-role", "principalId": "2:s", "userName": "builder:s"}, "builder"},
-		{fields{"type": "assumed-role", "principalId": "2:noor", "userName": "aliyunreservedsso-admin:noor"}, "aliyunreservedsso-admin"},
+		{fields{"type": "assumed-role", "principalId": "2:noor", "userName": "aliyunreservedsso-admin:noor"},
+			"aliyunreservedsso-admin"},
 		{fields{"type": "root-account", "principalId": account, "userName": "root"}, ""},
 		{fields{"type": "saml-user", "userName": "noor"}, ""},
 	} {

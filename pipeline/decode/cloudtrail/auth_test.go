@@ -55,7 +55,8 @@ func TestAuth(t *testing.T) {
 		{"a sign-in without", with(signIn, "additionalEventData", fields{"MFAUsed": "No"}), schemas.ConsoleAuth},
 		{"a sign-in that does not say", with(signIn, "additionalEventData", nil), schemas.ConsoleAuth},
 		{"a sign-in with nonsense", with(signIn, "additionalEventData", 7), schemas.ConsoleAuth},
-		{"a session of nonsense", fields{"userIdentity": user("", 7), "sessionCredentialFromConsole": fields{}}, schemas.TemporaryAuth},
+		{"a session of nonsense", fields{"userIdentity": user("", 7), "sessionCredentialFromConsole": fields{}},
+			schemas.TemporaryAuth},
 		{"a service", fields{"userIdentity": fields{"type": "AWSService", "invokedBy": "ec2.amazonaws.com"}}, schemas.UnknownAuth},
 		{"nobody", fields{"userIdentity": drop}, schemas.UnknownAuth},
 	} {

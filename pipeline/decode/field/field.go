@@ -42,6 +42,9 @@ const (
 // Present says whether the field is there and not null.
 func (v Value) Present() bool { return v.kind != null }
 
+// JSON returns the value as it stands in the record, empty if the field is not there.
+func (v Value) JSON() string { return v.json }
+
 // Object returns the JSON text of an object, and whether the value is one.
 func (v Value) Object() (json string, ok bool) { return v.json, v.kind == object }
 

@@ -53,7 +53,8 @@ func TestValues(t *testing.T) {
 		func(_ string, inner Value) { v = inner }); err != nil {
 		t.Fatal(err)
 	}
-	if !v.Within("a", "b").Is("Yes") || v.Within("a", "x").Present() || v.Within("c", "b").Present() || v.Within("a", "b", "c").Present() {
+	if !v.Within("a", "b").Is("Yes") || v.Within("a", "x").Present() || v.Within("c", "b").Present() ||
+		v.Within("a", "b", "c").Present() {
 		t.Error("a path leads elsewhere")
 	}
 	if v.Within("z").Is("A") || v.Within("c").Is("true") || (Value{}).Is("") {
@@ -73,7 +74,9 @@ func TestValues(t *testing.T) {
 }
 
 func TestEachElement(t *testing.T) {
-	for _, c := range [][2]string{{`[]`, ""}, {` [ ] `, ""}, {`[1]`, "1"}, {` [ 1 , "a,]" , [2] ,{"b":[]}, null ] `, `1 "a,]" [2] {"b":[]} null`}} {
+	for _, c := range [][2]string{
+		{`[]`, ""}, {` [ ] `, ""}, {`[1]`, "1"}, {` [ 1 , "a,]" , [2] ,{"b":[]}, null ] `, `1 "a,]" [2] {"b":[]} null`},
+	} {
 		var got []string
 		err := EachElement(c[0], func(v Value) { got = append(got, v.json) })
 		if err != nil || strings.Join(got, " ") != c[1] {
