@@ -35,8 +35,9 @@ const (
 	breadthHalf   = 40.0 // active hours: a week of office work
 	breadthPrior  = 1.0  // calls that a new key is expected to make in its first hour …
 	breadthWeight = 1.0  // … that one hour outweighs
-	breadthSpread = 0.3  // variance of ln D of a new key: by a factor of 1.7; calls vary more than kinds of calls
+	breadthSpread = 0.15 // variance of ln D of a new key: by a factor of 1.5; calls vary more than kinds of calls
 	breadthMass   = 100  // hours that the spread remembers, twice the half-life of the level
+	breadthTail   = 0.7  // of the mean excess: without it hours of p = 0.0025 came three times in 90,000
 	breadthExcess = 8.0  // different calls above the expected, at least
 	breadthRatio  = 2.5  // times the expected, at least
 )
@@ -161,6 +162,7 @@ func (b *breadth) lookout(p *prior, settled, ahead bool) *breadthLook {
 	}
 	if b.epoch != p.epoch {
 		b.tail, b.epoch = fit(b.hist[:], p.breadth.beta0), p.epoch
+		b.tail.beta = float64(b.tail.beta * breadthTail)
 	}
 	l.tail = b.tail
 	return l
@@ -222,12 +224,11 @@ func (b *breadth) fold(m schemas.Minute, got set, p *prior, settled bool, sc *sc
 	if own.rarest < lnSuspect {
 		b.suspect = true
 	}
-	if own.rarest < lnMaxAlpha {
-		b.hot = true
-	}
-	if own.hot {
+	possible := own.rarest < lnMaxAlpha
+	if own.hot || possible && !b.hot { // of a very regular key an alarm is possible below coolZ, too
 		b.hotMin = m
 	}
+	b.hot = b.hot || possible
 	sc.join(&own)
 }
 
@@ -248,7 +249,7 @@ func (b *breadth) closeBlock(hour schemas.Minute, whole bool) (maximum float64, 
 	learned, weight := d, 1.0
 	units = unit
 	if b.suspect {
-		units, weight = tainted, suspectSpread
+		weight = suspectSpread
 		if !whole {
 			learned = float64(0.3*d) + float64(0.7*min(d, expected+max(3, float64(6*math.Sqrt(expected)))))
 		}
