@@ -24,16 +24,16 @@ func sentence(f *schemas.Finding) string {
 		say("Access key ", f.Key)
 	}
 	say(" made ", plural(st.InsightCount, "write call", "write calls"))
-	if w.Breadth > 1 {
-		say(" of ", strconv.FormatUint(uint64(w.Breadth), 10), " kinds")
-	}
 	say(" in ", plural(uint64(st.InsightDuration), "minute", "minutes"))
 	if from := source(f); from != "" {
 		say(" from ", from)
 	}
+	if w.Breadth > 1 {
+		say(", ", strconv.FormatUint(uint64(w.Breadth), 10), " different ones within an hour")
+	}
 	say("; normally ", normal(st, subject))
 	if f.Why.Route == "breadth" && st.Baseline > 0 {
-		say(", of ", round2(w.BreadthExpected), " kinds in an hour of work")
+		say(", ", round2(w.BreadthExpected), " different ones in an hour of work")
 	}
 	if w.DormantDays > 0 {
 		say("; ", subject, " had not been used for ", plural(uint64(w.DormantDays), "day", "days"))
