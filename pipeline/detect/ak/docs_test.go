@@ -267,11 +267,11 @@ func TestNearMisses(t *testing.T) {
 	}
 }
 
-// A hundred thousand keys in an hour stay bounded, and what is beyond the bound is judged together.
+// Sixty thousand keys in an hour stay bounded, and what is beyond the bound is judged together.
 func TestManyKeys(t *testing.T) {
 	d := New()
 	f := detecttest.Feed{Account: schemas.Account{Provider: schemas.AWS, ID: "1"}, Region: "r", Lateness: 15}
-	for m := range schemas.Minute(50) {
+	for m := range schemas.Minute(30) {
 		var calls []detecttest.Call
 		for i := range 2000 {
 			calls = append(calls, call(detecttest.Epoch+m, fmt.Sprintf("AKIA%05d%05d", i, m), "mallory", "PutThing", 1))
