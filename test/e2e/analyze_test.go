@@ -98,6 +98,17 @@ func TestRealSets(t *testing.T) {
 	}
 }
 
+// Records are found, and their format, in all that people and tools put around them.
+func TestWrappings(t *testing.T) {
+	r := analyze(t, "../../pipeline/decode/formats/testdata/objects")
+	if got := line(t, r.err, "events"); !strings.HasPrefix(got, "23,") {
+		t.Errorf("events: %s, want 23", got)
+	}
+	if strings.Contains(r.err, "dead letters") {
+		t.Errorf("there are dead letters:\n%s", r.err)
+	}
+}
+
 func TestStandardInput(t *testing.T) {
 	var all bytes.Buffer
 	files, err := filepath.Glob(filepath.Join(company, aws, "eu-central-1/2026/03/*/*.json.gz"))
