@@ -126,15 +126,6 @@ func (g grade) on(s schemas.Sensitive, class schemas.Class) schemas.Sensitive {
 // Version identifies what the catalogue says: two that say the same have the same version, however their files were written.
 func (c *Catalog) Version() string { return c.version }
 
-// Len returns the number of operations that the catalogue knows, those of one service and name counted once.
-func (c *Catalog) Len() int {
-	n := 0
-	for _, operations := range c.lookup {
-		n += len(operations)
-	}
-	return n
-}
-
 // Classify says what a call is in every class. Service and name count together, because many services have a CreatePolicy;
 // their case does not matter, nor does an API version behind the name. Request is the JSON object of the request's parameters
 // and may be empty; it decides for the few operations that are sensitive with some parameters only.
