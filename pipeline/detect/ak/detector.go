@@ -13,9 +13,9 @@
 // The rate model of package model, and breadth beside it: D, the number of different calls (service and event) in a clock hour,
 // against the mean D of the key's active hours, on half of the budget each. Either opens an insight; it ends when for ten closed
 // minutes neither was abnormal, which for breadth means that nothing new was called, or after 24 hours. A new key begins with
-// a copy of the model of the key that its principal used last in the region, with half of its history: so changing a key
-// is silent, and a thief who makes himself a key is seen at once. The first hour of a key that was not used for 30 days is
-// judged as that of a new key, by the first hours of the account's other keys.
+// a copy of the model of the key that its principal used last in the region, with half of its history: so changing a key is
+// silent, and a thief who makes himself a key is seen at once. The first hour of a key that was not used for 32 days, longer
+// than a job of every month is idle, is judged as that of a new key, by the first hours of the account's other keys.
 //
 // # Defaults
 //
