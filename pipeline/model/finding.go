@@ -23,6 +23,9 @@ type evidence struct {
 	spread    float64
 	blocks    float64
 	ageDays   float64
+
+	tried             bool // it was asked how frequent it is among its trials
+	share, usualShare float64
 }
 
 // ground is what an insight is compared with. It is taken from closed minutes when the insight opens, and stays.
@@ -45,7 +48,7 @@ func (r *rate) evidence(l *lookout, sc *score) evidence {
 	t := &l.tails[sc.window]
 	sd := l.spread(sc.window, sc.m)
 	z := max(t.u, t.zOf(-3*ln10-ln2))
-	return evidence{
+	e := evidence{
 		lnP: sc.lnP, window: uint8(sc.window), s: sc.s, m: sc.m,
 		normalMax: max(0, float64((sc.m+small)*Exp(float64(z*sd)))-small),
 		lambda:    l.a / l.b,
@@ -54,6 +57,10 @@ func (r *rate) evidence(l *lookout, sc *score) evidence {
 		blocks:    t.n,
 		ageDays:   float64(sc.minute-r.born) / float64(schemas.Day),
 	}
+	if l.trials != nil {
+		e.tried, e.share, e.usualShare = true, sc.s/(sc.s+sc.g), l.pi
+	}
+	return e
 }
 
 // continueTime is how soon after an End a new insight of the key continues the old one.
@@ -190,6 +197,9 @@ func (t *task) finding(s *series, kind schemas.FindingKind, end schemas.Minute, 
 				Season:        round6(e.season),
 				Spread:        round6(e.spread),
 				Blocks:        round6(e.blocks),
+
+				ErrorRatio:         round6(e.share),
+				ErrorRatioBaseline: round6(e.usualShare),
 			},
 		},
 	}

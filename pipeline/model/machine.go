@@ -15,7 +15,7 @@ type Config struct {
 	// Counts says whether a row is input. Rows that are late never are.
 	Counts func(r *schemas.Row) bool
 
-	// ID tells the keys of one pane apart: rows have equal ids if, and only if, their keys are equal.
+	// ID tells the keys of one pane apart: rows with equal ids have equal keys.
 	ID func(r *schemas.Row) uint64
 
 	// AppendKey appends the key of a row, which it has for ever: it is part of the insight ids and of the state. It is called
@@ -24,7 +24,23 @@ type Config struct {
 
 	Budget  float64 // false insights per account and month, before the setting multiplies it
 	MaxKeys int     // of an account; later ones are counted together under OverflowKey
+
+	// Trials says which of the rows that are not input are trials of the same family with another outcome; see trials. Nil asks
+	// no key how frequent it is among its trials.
+	Trials func(r *schemas.Row) bool
+
+	// Family returns the family of a key, or of what AppendKey makes of a trial: the call, for the errors of a call.
+	Family func(key string) string
+
+	// MaxFamily bounds the keys of a family; later ones are counted together, under the family, a slash and OtherOutcome.
+	MaxFamily int
+
+	// RollUp returns the key under which the ordinary minutes of a key are counted once more; see rollup.go. Nil has none.
+	RollUp func(key string) (rollUp string, ok bool)
 }
+
+// OtherOutcome ends the key that counts what comes beyond the MaxFamily of a family.
+const OtherOutcome = "__other"
 
 const (
 	// MaxKey bounds a key: service and event name of both clouds have less than 120 bytes together.
@@ -47,16 +63,19 @@ type Machine struct {
 	slices   *stateSlices
 
 	// Scratch of one pane, kept for its memory.
-	ids     map[uint64]int32
-	keys    []paneKey
-	name    []byte
-	strings []uint32
-	rows    []row
-	out     []schemas.Finding
+	ids      map[uint64]int32
+	keys     []paneKey
+	families map[uint64][]*series // of trials
+	rollUps  []*series
+	name     []byte
+	strings  []uint32
+	rows     []row
+	out      []schemas.Finding
 }
 
 type paneKey struct {
 	name   string // of a series that is not there yet
+	first  int    // its first row, in the aggregator's order
 	series *series
 	added  bool // it has new rows
 }
@@ -66,7 +85,8 @@ func NewMachine(c Config) *Machine {
 	if c.MaxKeys == 0 {
 		c.MaxKeys = DefaultMaxKeys
 	}
-	return &Machine{config: c, accounts: make(map[schemas.Account]*account), slices: new(stateSlices), ids: make(map[uint64]int32)}
+	return &Machine{config: c, accounts: make(map[schemas.Account]*account), slices: new(stateSlices), ids: make(map[uint64]int32),
+		families: make(map[uint64][]*series)}
 }
 
 // Type implements detect.Detector.
@@ -122,9 +142,7 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 		}
 	}
 
-	slices.SortStableFunc(m.out, func(x, y schemas.Finding) int {
-		return cmp.Or(cmp.Compare(x.Start, y.Start), strings.Compare(x.Key, y.Key), cmp.Compare(x.Ordinal, y.Ordinal), cmp.Compare(x.Kind, y.Kind))
-	})
+	slices.SortStableFunc(m.out, compareFindings)
 	for i := range m.out {
 		emit(&m.out[i])
 	}
@@ -134,6 +152,7 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 func (t *task) add() {
 	p, a := t.p, t.account
 	clear(t.ids)
+	clear(t.families)
 	t.keys = t.keys[:0]
 	t.strings = slices.Grow(t.strings[:0], len(p.Strings))[:len(p.Strings)]
 	clear(t.strings)
@@ -150,11 +169,14 @@ func (t *task) add() {
 			continue
 		}
 		id := t.config.ID(r)
-		if _, ok := t.ids[id]; ok {
+		if n, ok := t.ids[id]; ok {
+			if k := &t.keys[n]; k.series == nil && compareRows(p, i, k.first) < 0 {
+				k.first = i
+			}
 			continue
 		}
 		t.name = t.config.AppendKey(t.name[:0], p, r)
-		k := paneKey{series: t.region.series[string(t.name[:min(len(t.name), MaxKey)])]}
+		k := paneKey{series: t.region.series[string(t.name[:min(len(t.name), MaxKey)])], first: i}
 		if k.series == nil {
 			k.name = string(t.name[:min(len(t.name), MaxKey)])
 			unknown++
@@ -166,10 +188,15 @@ func (t *task) add() {
 		t.admit(unknown)
 	}
 	for i := range p.Rows {
-		if r := &p.Rows[i]; t.open(r) && t.config.Counts(r) {
+		r := &p.Rows[i]
+		switch {
+		case !t.open(r):
+		case t.config.Counts(r):
 			k := &t.keys[t.ids[t.config.ID(r)]]
 			k.added = true
 			t.addRow(k.series, r)
+		case len(t.region.families) > 0 && t.config.Trials(r):
+			t.tried(r)
 		}
 	}
 }
@@ -179,7 +206,8 @@ func (t *task) open(r *schemas.Row) bool {
 	return !r.Late && r.Minute >= t.region.watermark && r.Count > 0
 }
 
-// admit makes the series that are new in the pane, in the order of their names where there is no room for all.
+// admit makes the series that are new in the pane, in the aggregator's order of their first rows, where there is no room for
+// all: who is let in depends neither on how a pane was cut nor on the order of its rows.
 func (t *task) admit(unknown int) {
 	order := make([]int, 0, unknown)
 	for i := range t.keys {
@@ -187,13 +215,15 @@ func (t *task) admit(unknown int) {
 			order = append(order, i)
 		}
 	}
-	slices.SortFunc(order, func(i, j int) int { return strings.Compare(t.keys[i].name, t.keys[j].name) })
+	slices.SortFunc(order, func(i, j int) int {
+		return cmp.Or(compareRows(t.p, t.keys[i].first, t.keys[j].first), strings.Compare(t.keys[i].name, t.keys[j].name))
+	})
 	for _, i := range order {
-		name := t.keys[i].name
-		if t.account.keys >= t.config.MaxKeys && t.region.series[name] == nil {
-			name = OverflowKey
+		k := &t.keys[i]
+		k.series = t.region.series[k.name]
+		if k.series == nil {
+			k.series = t.admitKey(k.name, t.p.Rows[k.first].Minute)
 		}
-		t.keys[i].series = t.series(t.region, name)
 	}
 	// Two keys of a pane may be one series now; it must be looked at once.
 	seen := make(map[*series]int32, len(t.keys))
@@ -211,6 +241,41 @@ func (t *task) admit(unknown int) {
 	}
 }
 
+// admitKey makes a series, or finds the one that counts what there is no room for.
+func (t *task) admitKey(name string, first schemas.Minute) *series {
+	if t.config.MaxFamily > 0 {
+		if family := t.config.Family(name); len(t.region.families[family]) >= t.config.MaxFamily {
+			name = family + "/" + OtherOutcome
+		}
+	}
+	if t.account.keys >= t.config.MaxKeys && t.region.series[name] == nil {
+		name = OverflowKey
+	}
+	if s := t.region.series[name]; s != nil {
+		return s
+	}
+	s := t.series(t.region, name)
+	if t.config.Trials != nil {
+		s.rate.trials = newTrials(first)
+	}
+	return s
+}
+
+// compareRows orders rows as the aggregator does, as far as keys can depend on.
+func compareRows(p *schemas.Pane, i, j int) int {
+	a, b := &p.Rows[i], &p.Rows[j]
+	if c := cmp.Compare(a.Minute, b.Minute); c != 0 {
+		return c
+	}
+	for _, c := range [...][2]uint32{{a.Service, b.Service}, {a.Name, b.Name}, {a.ErrorCode, b.ErrorCode},
+		{a.Principal, b.Principal}, {a.AccessKey, b.AccessKey}} {
+		if c[0] != c[1] {
+			return strings.Compare(p.Strings[c[0]], p.Strings[c[1]])
+		}
+	}
+	return 0
+}
+
 func (m *Machine) account(id schemas.Account) *account {
 	a := m.accounts[id]
 	if a == nil {
@@ -226,14 +291,22 @@ func (m *Machine) series(r *region, name string) *series {
 	s := r.series[name]
 	if s == nil {
 		s = &series{key: name, in: r}
+		if m.config.RollUp != nil {
+			s.rollUp, _ = m.config.RollUp(name)
+		}
 		r.series[s.key] = s
 		r.account.keys++
+		if m.config.Family != nil {
+			s.family = m.config.Family(s.key)
+			r.families[s.family] = append(r.families[s.family], s)
+		}
 		m.slices.add(s)
 	}
 	return s
 }
 
 func (t *task) addRow(s *series, r *schemas.Row) {
+	s.rate.trials.pass(t.region.watermark - 1)
 	var of tuple
 	for d, i := range [dimensions]uint32{r.UserAgent, r.Principal, r.ErrorCode, r.SourceIP, r.AccessKey} {
 		of[d] = t.value(i)
@@ -284,6 +357,7 @@ func (t *task) look(s *series) {
 	model := &s.rate
 	if !s.alive {
 		born := newRate(schemas.Minute(s.pending[0].minute))
+		born.trials = s.rate.trials
 		model = &born
 	}
 	if float64(all)+max(model.s[fast], model.s[slow]) < gateExcess {
@@ -291,6 +365,7 @@ func (t *task) look(s *series) {
 	}
 	before := model.lookout(&t.prior)
 	l := before
+	l.trials = l.trials.ahead()
 	var start, last schemas.Minute
 	running := s.run != nil
 	if running {
@@ -336,6 +411,7 @@ func (t *task) fold() {
 		for _, s := range r.due[n].series {
 			t.foldMinute(s)
 		}
+		t.foldRollUps()
 	}
 	r.done(n)
 	t.judge(hourOf(r.watermark))
@@ -385,7 +461,9 @@ func (t *task) foldMinute(s *series) {
 		t.over(s, minute)
 	}
 	if !s.alive {
+		trials := s.rate.trials
 		s.rate, s.alive, s.day = newRate(minute), true, minute.Day()
+		s.rate.trials = trials
 		t.account.tested.today++
 		if minute >= t.learned {
 			t.account.firsts.today++
@@ -395,10 +473,12 @@ func (t *task) foldMinute(s *series) {
 		t.account.tested.today++
 	}
 
+	s.rate.trials.pass(minute - 1)
 	before := s.rate.lookout(&t.prior)
 	before.n = windows
 	sc := s.rate.fold(minute, y, &t.prior)
 	s.count(minute, y)
+	t.rollUp(s, &sc, rows)
 	if s.open != nil {
 		t.confirm(s, minute, y, &sc)
 	}
@@ -429,6 +509,7 @@ func (t *task) foldMinute(s *series) {
 // first burst whole, and is judged as before.
 func (t *task) confirm(s *series, m schemas.Minute, y uint64, now *score) {
 	o := s.open
+	o.before.trials = s.rate.trials
 	sc := o.before.see(m, y, &t.prior)
 	if m < o.start {
 		return
@@ -451,13 +532,13 @@ func (t *task) confirm(s *series, m schemas.Minute, y uint64, now *score) {
 // closeBlock closes the open block of a series because an active minute of a later hour has come.
 func (t *task) closeBlock(s *series, hour schemas.Minute) {
 	a := t.account
-	old := s.rate.block-s.rate.born > poolAge
+	old := s.rate.block-s.rate.born > poolAge && !s.isRollUp
 	maxima, units, first := s.rate.closeBlock(hour)
 	for w := range windows {
 		if old {
 			a.pools[w].add(maxima[w], units)
 		}
-		if first && s.rate.born >= t.learned {
+		if first && s.rate.born >= t.learned && !s.isRollUp {
 			a.first.live[w][bin(maxima[w])] += uint32(units)
 		}
 	}
@@ -473,6 +554,9 @@ func (m *Machine) evict(a *account) {
 		for key, s := range r.series {
 			if s.alive && s.open == nil && len(s.pending) == 0 && int64(r.watermark)-int64(s.rate.last) > int64(idleEviction) {
 				delete(r.series, key)
+				if m.config.Family != nil {
+					r.leave(s)
+				}
 				a.keys--
 				m.slices.remove(s)
 			}

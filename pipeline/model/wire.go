@@ -10,9 +10,12 @@ import (
 
 func (s *series) append(w *writer) {
 	w.string(s.key)
-	w.flags(s.alive, s.usual != nil, s.run != nil, s.open != nil, s.peak.lnP != 0, s.told)
+	w.flags(s.alive, s.usual != nil, s.run != nil, s.open != nil, s.peak.lnP != 0, s.told, s.rate.trials != nil, s.isRollUp)
 	w.uint(uint64(s.ordinal))
 	w.minute(s.lastEnd)
+	if s.rate.trials != nil {
+		s.rate.trials.append(w)
+	}
 	if s.alive {
 		s.rate.append(w)
 		w.int(int64(s.day))
@@ -48,10 +51,13 @@ func (s *series) append(w *writer) {
 }
 
 func (s *series) read(r *reader) { // the key is read
-	var hasUsual, hasRun, hasOpen, hasPeak bool
-	r.flags(&s.alive, &hasUsual, &hasRun, &hasOpen, &hasPeak, &s.told)
+	var hasUsual, hasRun, hasOpen, hasPeak, hasTrials bool
+	r.flags(&s.alive, &hasUsual, &hasRun, &hasOpen, &hasPeak, &s.told, &hasTrials, &s.isRollUp)
 	s.ordinal = uint32(r.upTo(1<<32 - 1))
 	s.lastEnd = r.minute()
+	if hasTrials {
+		s.rate.trials = readTrials(r)
+	}
 	if s.alive {
 		s.rate.read(r)
 		s.day = r.int32()
@@ -195,7 +201,7 @@ func (o *insight) append(w *writer, n *names) {
 	w.minute(o.lastHot)
 	w.minute(o.lastOdd)
 	w.flags(o.confirmed, o.best.closed, o.before.hot, o.before.n == windows, o.young,
-		o.before.season != nil)
+		o.before.season != nil, o.best.tried)
 	b := &o.before
 	w.minute(b.last)
 	w.minute(b.hotMin)
@@ -207,7 +213,11 @@ func (o *insight) append(w *writer, n *names) {
 	if b.season != nil {
 		b.season.append(w)
 	}
+	w.float(b.pi)
 	e := &o.best
+	if e.tried {
+		w.floats(e.share, e.usualShare)
+	}
 	w.uint(uint64(e.window))
 	w.floats(e.lnP, e.s, e.m, e.normalMax, e.lambda, e.season, e.spread, e.blocks, e.ageDays)
 	w.floats(o.baseline, o.line.alpha, o.line.ln, o.line.tested, o.line.budget)
@@ -226,7 +236,7 @@ func (o *insight) read(r *reader, n *names) {
 	o.start, o.alarm = r.minute(), r.minute()
 	o.lastHot, o.lastOdd = r.minute(), r.minute()
 	b, both, hasSeason := &o.before, false, false
-	r.flags(&o.confirmed, &o.best.closed, &b.hot, &both, &o.young, &hasSeason)
+	r.flags(&o.confirmed, &o.best.closed, &b.hot, &both, &o.young, &hasSeason, &o.best.tried)
 	b.n = 1
 	if both {
 		b.n = windows
@@ -240,7 +250,11 @@ func (o *insight) read(r *reader, n *names) {
 	if hasSeason {
 		b.season = readSeason(r)
 	}
+	b.pi = r.float()
 	e := &o.best
+	if e.tried {
+		r.floats(&e.share, &e.usualShare)
+	}
 	e.window = uint8(r.upTo(windows - 1))
 	r.floats(&e.lnP, &e.s, &e.m, &e.normalMax, &e.lambda, &e.season, &e.spread, &e.blocks, &e.ageDays)
 	r.floats(&o.baseline, &o.line.alpha, &o.line.ln, &o.line.tested, &o.line.budget)
