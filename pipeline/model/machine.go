@@ -35,8 +35,9 @@ type Config struct {
 	// MaxFamily bounds the keys of a family; later ones are counted together, under the family, a slash and OtherOutcome.
 	MaxFamily int
 
-	// RollUp returns the key under which the ordinary minutes of a key are counted once more; see rollup.go. Nil has none.
-	RollUp func(key string) (rollUp string, ok bool)
+	// RollUp returns the key under which the ordinary minutes of a key are counted once more, empty for none; see rollup.go. Nil
+	// has none.
+	RollUp func(key string) string
 }
 
 // OtherOutcome ends the key that counts what comes beyond the MaxFamily of a family.
@@ -66,11 +67,13 @@ type Machine struct {
 	ids      map[uint64]int32
 	keys     []paneKey
 	families map[uint64][]*series // of trials
-	rollUps  []*series
-	name     []byte
-	strings  []uint32
-	rows     []row
-	out      []schemas.Finding
+	shares   []share
+
+	sharedRows []row
+	name       []byte
+	strings    []uint32
+	rows       []row
+	out        []schemas.Finding
 }
 
 type paneKey struct {
@@ -292,7 +295,7 @@ func (m *Machine) series(r *region, name string) *series {
 	if s == nil {
 		s = &series{key: name, in: r}
 		if m.config.RollUp != nil {
-			s.rollUp, _ = m.config.RollUp(name)
+			s.rollUp = m.config.RollUp(name)
 		}
 		r.series[s.key] = s
 		r.account.keys++
@@ -478,7 +481,7 @@ func (t *task) foldMinute(s *series) {
 	before.n = windows
 	sc := s.rate.fold(minute, y, &t.prior)
 	s.count(minute, y)
-	t.rollUp(s, &sc, rows)
+	t.offerRollUp(s, y, rows)
 	if s.open != nil {
 		t.confirm(s, minute, y, &sc)
 	}
