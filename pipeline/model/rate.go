@@ -191,7 +191,7 @@ type yardstick struct {
 }
 
 func (r *rate) yardstick(p *prior) yardstick {
-	y := yardstick{tails: *r.fitted(p), pi: r.trials.share(&r.flow)}
+	y := yardstick{tails: *r.fitted(p), pi: r.trials.share()}
 	for w := range windows {
 		y.extra[w] = r.sv[w] / r.sn[w]
 	}
@@ -285,6 +285,7 @@ func (r *rate) fold(m schemas.Minute, y uint64, p *prior) score {
 		}
 		r.suspect = true
 	}
+	r.trials.learn(m, learned)
 	r.a = float64(r.a*gap.d[1]) + learned
 	r.b = float64(r.b*gap.d[1]) + s
 	r.calls += y

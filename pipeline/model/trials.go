@@ -10,8 +10,8 @@ import (
 // its successes. A key that has them is asked a second question, whether the outcome is more frequent among its trials than
 // it was: twice the calls with twice the errors is no news.
 //
-//	pi = a/(a + sum + 1/2)               a decayed outcomes, as the level has them; sum decayed other trials
-//	e, n = S, S + G                      in a window; G the other trials in it, decayed like S
+//	pi = (hits + 0.025)/(hits + other + 0.5)    decayed as the level is; hits are the key's own calls, as the level learns them
+//	e, n = S, S + G                             in a window; G the other trials in it, decayed like S
 //	(e - n·pi) >= 3.1·sqrt(n·pi·(1-pi)·(1 + (n-1)·0.02))
 //
 // n leaves out the other outcomes of the family, so that n is complete before the first row of the key in a minute: rows are
@@ -20,11 +20,15 @@ import (
 // Trials begin in the minute after the one in which the key was seen first, in order of rows. Rows of that minute may have
 // been in an earlier part of a pane, before anybody knew of the key; later ones cannot. A call that never fails costs nothing.
 type trials struct {
-	from schemas.Minute   // counted after it
-	last schemas.Minute   // the last minute with trials that sum and g contain
-	sum  float64          // decayed as the level is
-	g    [windows]float64 // decayed as the windows are
-	open []minuteTrials   // minutes that are not contained, ascending
+	from  schemas.Minute   // counted after it
+	last  schemas.Minute   // the last minute that other and g contain
+	other float64          // of another outcome, decayed as the level is
+	g     [windows]float64 // the same, decayed as the windows are
+
+	hit  schemas.Minute // the last minute that hits contain
+	hits float64        // calls of the key
+
+	open []minuteTrials // of another outcome, in minutes that are not contained, ascending
 }
 
 // minuteTrials are the trials of a minute.
@@ -36,14 +40,15 @@ type minuteTrials struct {
 const (
 	ratioLine = 3.1  // standard deviations: one normal minute in a thousand, beside a count that is far rarer
 	ratioRho  = 0.02 // correlation between calls of a batch, which fail together
-	ratioNew  = 0.5  // trials that a key begins with, without the outcome
+	ratioNew  = 0.5  // trials that a key begins with …
+	ratioHits = 0.05 // … and the share of them that it is: less than most calls of a cloud fail
 
 	// A key that nearly always has the outcome is judged by count alone. Above 0.84 the question cannot be answered with yes,
 	// for sqrt((1-pi)/(pi·0.02)), what it comes to when every one of many calls fails, is below 3.1 there.
 	ratioAlways = 0.8
 )
 
-func newTrials(from schemas.Minute) *trials { return &trials{from: from, last: from} }
+func newTrials(from schemas.Minute) *trials { return &trials{from: from, last: from, hit: from} }
 
 // add counts trials of an open minute.
 func (t *trials) add(m schemas.Minute, calls uint64) {
@@ -71,7 +76,7 @@ func (t *trials) pass(m schemas.Minute) {
 	for ; n < len(t.open) && t.open[n].minute <= m; n++ {
 		y := float64(t.open[n].calls)
 		idle := int64(t.open[n].minute) - int64(t.last)
-		t.sum = float64(t.sum*weekly(idle)) + y
+		t.other = float64(t.other*weekly(idle)) + y
 		for w := range windows {
 			t.g[w] = float64(t.g[w]*faded(w, idle)) + y
 		}
@@ -101,18 +106,24 @@ func (t *trials) ahead() *trials {
 	return &c
 }
 
+// learn takes in a minute of the key itself.
+func (t *trials) learn(m schemas.Minute, calls float64) {
+	if t == nil {
+		return
+	}
+	t.hits = float64(t.hits*weekly(int64(m)-int64(t.hit))) + calls
+	t.hit = m
+}
+
 // share is pi. Without trials it is 1, which asks nothing.
-func (t *trials) share(f *flow) float64 {
+func (t *trials) share() float64 {
 	if t == nil {
 		return 1
 	}
-	a, sum := f.a, t.sum
-	if t.last > f.last {
-		a = float64(a * weekly(int64(t.last)-int64(f.last)))
-	} else {
-		sum = float64(sum * weekly(int64(f.last)-int64(t.last)))
-	}
-	return a / (a + sum + ratioNew)
+	now := int64(max(t.hit, t.last))
+	hits := float64(t.hits * weekly(now-int64(t.hit)))
+	other := float64(t.other * weekly(now-int64(t.last)))
+	return (hits + ratioHits*ratioNew) / (hits + other + ratioNew)
 }
 
 // moreFrequent answers the second question.
@@ -167,7 +178,8 @@ func (t *task) tried(r *schemas.Row) {
 func (t *trials) append(w *writer) {
 	w.minute(t.from)
 	w.minute(t.last)
-	w.float(t.sum)
+	w.minute(t.hit)
+	w.floats(t.other, t.hits)
 	w.floats(t.g[:]...)
 	w.uint(uint64(len(t.open)))
 	for _, o := range t.open {
@@ -177,7 +189,7 @@ func (t *trials) append(w *writer) {
 }
 
 func readTrials(r *reader) *trials {
-	t := &trials{from: r.minute(), last: r.minute(), sum: r.float()}
+	t := &trials{from: r.minute(), last: r.minute(), hit: r.minute(), other: r.float(), hits: r.float()}
 	for w := range windows {
 		t.g[w] = r.float()
 	}

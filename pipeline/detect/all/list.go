@@ -5,8 +5,10 @@ package all
 import (
 	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/pipeline/detect/apicallrate"
+	"github.com/trailvane/trailvane/pipeline/detect/apierrorrate"
 )
 
 var list = []entry{
 	{apicallrate.Type, func() detect.Detector { return apicallrate.New() }},
+	{apierrorrate.Type, func() detect.Detector { return apierrorrate.New() }},
 }
