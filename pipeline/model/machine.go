@@ -309,7 +309,7 @@ func (m *Machine) series(r *region, name string) *series {
 }
 
 func (t *task) addRow(s *series, r *schemas.Row) {
-	s.rate.trials.pass(t.region.watermark - 1)
+	s.rate.trials.pass(int64(t.region.watermark))
 	var of tuple
 	for d, i := range [dimensions]uint32{r.UserAgent, r.Principal, r.ErrorCode, r.SourceIP, r.AccessKey} {
 		of[d] = t.value(i)
@@ -476,7 +476,7 @@ func (t *task) foldMinute(s *series) {
 		t.account.tested.today++
 	}
 
-	s.rate.trials.pass(minute - 1)
+	s.rate.trials.pass(int64(minute))
 	before := s.rate.lookout(&t.prior)
 	before.n = windows
 	sc := s.rate.fold(minute, y, &t.prior)

@@ -66,14 +66,14 @@ func (t *trials) add(m schemas.Minute, calls uint64) {
 	t.open = slices.Insert(t.open, i, minuteTrials{m, calls})
 }
 
-// pass takes in the minutes up to m. It steps from one minute with trials to the next, so that it does not matter in how many
-// calls it gets to m.
-func (t *trials) pass(m schemas.Minute) {
+// pass takes in the minutes before the one given. It steps from one minute with trials to the next, so that it does not matter in
+// how many calls it gets there.
+func (t *trials) pass(before int64) {
 	if t == nil {
 		return
 	}
 	n := 0
-	for ; n < len(t.open) && t.open[n].minute <= m; n++ {
+	for ; n < len(t.open) && int64(t.open[n].minute) < before; n++ {
 		y := float64(t.open[n].calls)
 		idle := int64(t.open[n].minute) - int64(t.last)
 		t.other = float64(t.other*weekly(idle)) + y
@@ -90,7 +90,7 @@ func (t *trials) among(m schemas.Minute) (g [windows]float64) {
 	if t == nil {
 		return g
 	}
-	t.pass(m)
+	t.pass(int64(m) + 1)
 	for w := range windows {
 		g[w] = float64(t.g[w] * faded(w, int64(m)-int64(t.last)))
 	}
@@ -169,7 +169,7 @@ func (t *task) tried(r *schemas.Row) {
 		t.families[id] = family
 	}
 	for _, s := range family {
-		s.rate.trials.pass(t.region.watermark - 1)
+		s.rate.trials.pass(int64(t.region.watermark))
 		s.rate.trials.add(r.Minute, uint64(r.Count))
 		t.slices.touch(s)
 	}
