@@ -65,9 +65,10 @@ type region struct {
 	watermark schemas.Minute // minutes before it are closed
 	pulse     pulse
 	series    map[string]*series
-	due       []dueMinute       // open minutes with calls, ascending
-	open      []*series         // those with an open insight
-	heirs     map[owner]*series // the key of each owner that was used last, of machines whose keys inherit
+	families  map[string][]*series // where the machine has them
+	heirs     map[owner]*series    // the key of each owner that was used last, of machines whose keys inherit
+	due       []dueMinute          // open minutes with calls, ascending
+	open      []*series            // those with an open insight
 }
 
 type dueMinute struct {
@@ -92,10 +93,22 @@ func newAccount(id schemas.Account, c *Config) *account {
 func (a *account) region(name string) *region {
 	r := a.regions[name]
 	if r == nil {
-		r = &region{name: name, account: a, series: make(map[string]*series), watermark: minMinute}
+		r = &region{name: name, account: a, series: make(map[string]*series), families: make(map[string][]*series), watermark: minMinute}
 		a.regions[name] = r
 	}
 	return r
+}
+
+// leave takes a series out of its family.
+func (r *region) leave(s *series) {
+	f := r.families[s.family]
+	i := slices.Index(f, s)
+	f[i], f[len(f)-1] = f[len(f)-1], nil
+	if f = f[:len(f)-1]; len(f) == 0 {
+		delete(r.families, s.family)
+	} else {
+		r.families[s.family] = f
+	}
 }
 
 const minMinute = -1 << 31

@@ -111,6 +111,15 @@ func (n *names) addRow(rows []row, r row) []row {
 	for at > 0 && rows[at-1].minute > r.minute {
 		at--
 	}
+	if r.of[0] == rest { // of a key, given to its roll-up
+		for i := at - 1; i >= 0 && rows[i].minute == r.minute; i-- {
+			if rows[i].of[0] == rest {
+				rows[i].count += r.count
+				return rows
+			}
+		}
+		return slices.Insert(rows, at, r)
+	}
 	tuples, largest, others := 0, -1, -1
 	for i := at - 1; i >= 0 && rows[i].minute == r.minute; i-- {
 		if rows[i].of == r.of {

@@ -26,6 +26,9 @@ type evidence struct {
 	kinds     float64 // different calls of the hour, and what is expected of it
 	kindsMean float64
 	dormant   uint32
+
+	tried             bool // it was asked how frequent it is among its trials
+	share, usualShare float64
 }
 
 // ground is what an insight is compared with. It is taken from closed minutes when the insight opens, and stays.
@@ -54,6 +57,9 @@ func (r *rate) evidence(l *lookout, sc *score) evidence {
 	}
 	if l.breadth != nil {
 		e.kinds, e.kindsMean = l.breadth.seen.size(), l.breadth.expected
+	}
+	if l.trials != nil {
+		e.tried, e.share, e.usualShare = true, sc.s/(sc.s+sc.g), l.pi
 	}
 	lnP := -3 * ln10
 	var t *tail
@@ -198,18 +204,21 @@ func (t *task) finding(s *series, kind schemas.FindingKind, end schemas.Minute, 
 			SampleEventIDs: seen.samples,
 			EndReason:      reason,
 			Rate: &schemas.RateWhy{
-				WindowMinutes:   WindowMinutes[e.window],
-				Observed:        round6(e.s),
-				Expected:        round6(e.m),
-				Ratio:           round6((e.s + small) / (e.m + small)),
-				NormalMax:       round6(e.normalMax),
-				RatePerMinute:   round6(e.lambda),
-				Season:          round6(e.season),
-				Spread:          round6(e.spread),
-				Blocks:          round6(e.blocks),
-				Breadth:         uint32(e.kinds + 0.5),
-				BreadthExpected: round6(e.kindsMean),
-				DormantDays:     e.dormant,
+				WindowMinutes: WindowMinutes[e.window],
+				Observed:      round6(e.s),
+				Expected:      round6(e.m),
+				Ratio:         round6((e.s + small) / (e.m + small)),
+				NormalMax:     round6(e.normalMax),
+				RatePerMinute: round6(e.lambda),
+				Season:        round6(e.season),
+				Spread:        round6(e.spread),
+				Blocks:        round6(e.blocks),
+
+				ErrorRatio:         round6(e.share),
+				ErrorRatioBaseline: round6(e.usualShare),
+				Breadth:            uint32(e.kinds + 0.5),
+				BreadthExpected:    round6(e.kindsMean),
+				DormantDays:        e.dormant,
 			},
 		},
 	}

@@ -19,10 +19,10 @@ func TestGates(t *testing.T) {
 		{"nearly five more, by the minute's own rate", fast, 54.999, 50, 1000, false},
 		{"the slow window does not look at the minute", slow, 55, 50, 1000, false},
 	} {
-		y := yardstick{extra: [windows]float64{1, 1}}
+		y := yardstick{extra: [windows]float64{1, 1}, pi: 1}
 		var f flow
 		f.s[c.window], f.m[c.window] = c.s, c.m
-		if sc := y.judge(&f, c.call, windows); sc.elevated != c.want {
+		if sc := y.judge(&f, c.call, windows, [windows]float64{}); sc.elevated != c.want {
 			t.Errorf("%s: %v calls where %v are expected: elevated %v, want %v", c.name, c.s, c.m, sc.elevated, c.want)
 		}
 	}

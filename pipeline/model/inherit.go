@@ -68,6 +68,7 @@ func (t *task) birth(s *series, m schemas.Minute) rate {
 	old := t.region.heirs[s.owner]
 	if s.owner.id == noValue || old == nil {
 		r := newRate(m)
+		r.trials = s.rate.trials
 		if t.config.Breadth != RateOnly {
 			r.breadth = newBreadth(r.block)
 		}
@@ -86,7 +87,7 @@ func (r *rate) heir(m schemas.Minute) rate {
 	h.block, h.current, h.suspect = hourOf(m), [windows]float64{}, false
 	h.hot, h.hotMin = false, m-2*schemas.Day
 	h.streak = streak{from: h.block}
-	h.epoch, h.dormant = 0, 0
+	h.epoch, h.dormant, h.trials = 0, 0, nil
 	for w := range windows {
 		h.forget(w)
 		h.hist[w].halve()
@@ -130,7 +131,7 @@ func (t *task) sleeps(r *rate, m schemas.Minute) uint32 {
 // renew makes a model that of a new key, but for its past hours: they are heard again after the first one.
 func (r *rate) renew(m schemas.Minute) {
 	n := newRate(m)
-	n.born, n.calls, n.hist = r.born, r.calls, r.hist
+	n.born, n.calls, n.hist, n.trials = r.born, r.calls, r.hist, r.trials
 	if r.breadth != nil {
 		n.breadth = newBreadth(n.block)
 		n.breadth.hist = r.breadth.hist
@@ -154,18 +155,16 @@ func (t *task) met(s *series) *rate {
 	return &s.rate
 }
 
-// bear gives life to the new ones of the series that have calls in a minute, before any of them is folded: so it does not
-// matter in which order they are.
-func (t *task) bear(list []*series) {
-	for _, s := range list {
-		if s.alive {
-			continue
-		}
-		m := schemas.Minute(s.pending[0].minute)
-		s.rate, s.alive, s.day = t.birth(s, m), true, m.Day()
-		t.account.tested.today++
-		if !s.rate.settled && m >= t.learned {
-			t.account.firsts.today++
-		}
+// bear gives life to a series that has its first calls in the minute that is folded. All new ones are born before any series is
+// folded: so it does not matter in which order they are.
+func (t *task) bear(s *series) {
+	if s.alive {
+		return
+	}
+	m := schemas.Minute(s.pending[0].minute)
+	s.rate, s.alive, s.day = t.birth(s, m), true, m.Day()
+	t.account.tested.today++
+	if !s.rate.settled && m >= t.learned {
+		t.account.firsts.today++
 	}
 }

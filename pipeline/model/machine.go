@@ -15,7 +15,7 @@ type Config struct {
 	// Counts says whether a row is input. Rows that are late never are.
 	Counts func(r *schemas.Row) bool
 
-	// ID tells the keys of one pane apart: rows have equal ids if, and only if, their keys are equal.
+	// ID tells the keys of one pane apart: rows with equal ids have equal keys.
 	ID func(r *schemas.Row) uint64
 
 	// AppendKey appends the key of a row, which it has for ever: it is part of the insight ids and of the state. It is called
@@ -29,7 +29,24 @@ type Config struct {
 	API     bool           // which calls it were is an attribution
 	Inherit bool           // a new key begins with the model of its principal's last one
 	Dormant schemas.Minute // a key idle for so long is judged as a new one; 0 is never
+
+	// Trials says which of the rows that are not input are trials of the same family with another outcome; see trials. Nil asks
+	// no key how frequent it is among its trials.
+	Trials func(r *schemas.Row) bool
+
+	// Family returns the family of a key, or of what AppendKey makes of a trial: the call, for the errors of a call.
+	Family func(key string) string
+
+	// MaxFamily bounds the keys of a family; later ones are counted together, under the family, a slash and OtherOutcome.
+	MaxFamily int
+
+	// RollUp returns the key under which the ordinary minutes of a key are counted once more, empty for none; see rollup.go. Nil
+	// has none.
+	RollUp func(key string) string
 }
+
+// OtherOutcome ends the key that counts what comes beyond the MaxFamily of a family.
+const OtherOutcome = "__other"
 
 // tuples returns how many tuples of a key and minute are told apart.
 func (c *Config) tuples() int {
@@ -63,17 +80,22 @@ type Machine struct {
 	slices   *stateSlices
 
 	// Scratch of one pane, kept for its memory.
-	ids     map[uint64]int32
-	keys    []paneKey
-	name    []byte
-	strings []uint32
-	apis    map[uint64]uint32 // ids of "Service/Event", by the pane's ids of both
-	rows    []row
-	out     []schemas.Finding
+	ids      map[uint64]int32
+	keys     []paneKey
+	families map[uint64][]*series // of trials
+	shares   []share
+
+	sharedRows []row
+	name       []byte
+	strings    []uint32
+	apis       map[uint64]uint32 // ids of "Service/Event", by the pane's ids of both
+	rows       []row
+	out        []schemas.Finding
 }
 
 type paneKey struct {
 	name   string // of a series that is not there yet
+	first  int    // its first row, in the aggregator's order
 	series *series
 	added  bool // it has new rows
 }
@@ -83,7 +105,8 @@ func NewMachine(c Config) *Machine {
 	if c.MaxKeys == 0 {
 		c.MaxKeys = DefaultMaxKeys
 	}
-	return &Machine{config: c, accounts: make(map[schemas.Account]*account), slices: new(stateSlices), ids: make(map[uint64]int32), apis: make(map[uint64]uint32)}
+	return &Machine{config: c, accounts: make(map[schemas.Account]*account), slices: new(stateSlices), ids: make(map[uint64]int32),
+		families: make(map[uint64][]*series), apis: make(map[uint64]uint32)}
 }
 
 // Type implements detect.Detector.
@@ -144,9 +167,7 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 	}
 	a.weed()
 
-	slices.SortStableFunc(m.out, func(x, y schemas.Finding) int {
-		return cmp.Or(cmp.Compare(x.Start, y.Start), strings.Compare(x.Key, y.Key), cmp.Compare(x.Ordinal, y.Ordinal), cmp.Compare(x.Kind, y.Kind))
-	})
+	slices.SortStableFunc(m.out, compareFindings)
 	for i := range m.out {
 		emit(&m.out[i])
 	}
@@ -157,6 +178,7 @@ func (t *task) add() {
 	p, a := t.p, t.account
 	clear(t.ids)
 	clear(t.apis)
+	clear(t.families)
 	t.keys = t.keys[:0]
 	t.strings = slices.Grow(t.strings[:0], len(p.Strings))[:len(p.Strings)]
 	clear(t.strings)
@@ -173,11 +195,14 @@ func (t *task) add() {
 			continue
 		}
 		id := t.config.ID(r)
-		if _, ok := t.ids[id]; ok {
+		if n, ok := t.ids[id]; ok {
+			if k := &t.keys[n]; k.series == nil && compareRows(p, i, k.first) < 0 {
+				k.first = i
+			}
 			continue
 		}
 		t.name = t.config.AppendKey(t.name[:0], p, r)
-		k := paneKey{series: t.region.series[string(t.name[:min(len(t.name), MaxKey)])]}
+		k := paneKey{series: t.region.series[string(t.name[:min(len(t.name), MaxKey)])], first: i}
 		if k.series == nil {
 			k.name = string(t.name[:min(len(t.name), MaxKey)])
 			unknown++
@@ -189,10 +214,15 @@ func (t *task) add() {
 		t.admit(unknown)
 	}
 	for i := range p.Rows {
-		if r := &p.Rows[i]; t.open(r) && t.config.Counts(r) {
+		r := &p.Rows[i]
+		switch {
+		case !t.open(r):
+		case t.config.Counts(r):
 			k := &t.keys[t.ids[t.config.ID(r)]]
 			k.added = true
 			t.addRow(k.series, r)
+		case len(t.region.families) > 0 && t.config.Trials(r):
+			t.tried(r)
 		}
 	}
 }
@@ -202,7 +232,8 @@ func (t *task) open(r *schemas.Row) bool {
 	return !r.Late && r.Minute >= t.region.watermark && r.Count > 0
 }
 
-// admit makes the series that are new in the pane, in the order of their names where there is no room for all.
+// admit makes the series that are new in the pane, in the aggregator's order of their first rows, where there is no room for
+// all: who is let in depends neither on how a pane was cut nor on the order of its rows.
 func (t *task) admit(unknown int) {
 	order := make([]int, 0, unknown)
 	for i := range t.keys {
@@ -210,13 +241,15 @@ func (t *task) admit(unknown int) {
 			order = append(order, i)
 		}
 	}
-	slices.SortFunc(order, func(i, j int) int { return strings.Compare(t.keys[i].name, t.keys[j].name) })
+	slices.SortFunc(order, func(i, j int) int {
+		return cmp.Or(compareRows(t.p, t.keys[i].first, t.keys[j].first), strings.Compare(t.keys[i].name, t.keys[j].name))
+	})
 	for _, i := range order {
-		name := t.keys[i].name
-		if t.account.keys >= t.config.MaxKeys && t.region.series[name] == nil {
-			name = OverflowKey
+		k := &t.keys[i]
+		k.series = t.region.series[k.name]
+		if k.series == nil {
+			k.series = t.admitKey(k.name, t.p.Rows[k.first].Minute)
 		}
-		t.keys[i].series = t.series(t.region, name)
 	}
 	// Two keys of a pane may be one series now; it must be looked at once.
 	seen := make(map[*series]int32, len(t.keys))
@@ -234,6 +267,41 @@ func (t *task) admit(unknown int) {
 	}
 }
 
+// admitKey makes a series, or finds the one that counts what there is no room for.
+func (t *task) admitKey(name string, first schemas.Minute) *series {
+	if t.config.MaxFamily > 0 {
+		if family := t.config.Family(name); len(t.region.families[family]) >= t.config.MaxFamily {
+			name = family + "/" + OtherOutcome
+		}
+	}
+	if t.account.keys >= t.config.MaxKeys && t.region.series[name] == nil {
+		name = OverflowKey
+	}
+	if s := t.region.series[name]; s != nil {
+		return s
+	}
+	s := t.series(t.region, name)
+	if t.config.Trials != nil {
+		s.rate.trials = newTrials(first)
+	}
+	return s
+}
+
+// compareRows orders rows as the aggregator does, as far as keys can depend on.
+func compareRows(p *schemas.Pane, i, j int) int {
+	a, b := &p.Rows[i], &p.Rows[j]
+	if c := cmp.Compare(a.Minute, b.Minute); c != 0 {
+		return c
+	}
+	for _, c := range [...][2]uint32{{a.Service, b.Service}, {a.Name, b.Name}, {a.ErrorCode, b.ErrorCode},
+		{a.Principal, b.Principal}, {a.AccessKey, b.AccessKey}} {
+		if c[0] != c[1] {
+			return strings.Compare(p.Strings[c[0]], p.Strings[c[1]])
+		}
+	}
+	return 0
+}
+
 func (m *Machine) account(id schemas.Account) *account {
 	a := m.accounts[id]
 	if a == nil {
@@ -249,14 +317,22 @@ func (m *Machine) series(r *region, name string) *series {
 	s := r.series[name]
 	if s == nil {
 		s = &series{key: name, in: r}
+		if m.config.RollUp != nil {
+			s.rollUp = m.config.RollUp(name)
+		}
 		r.series[s.key] = s
 		r.account.keys++
+		if m.config.Family != nil {
+			s.family = m.config.Family(s.key)
+			r.families[s.family] = append(r.families[s.family], s)
+		}
 		m.slices.add(s)
 	}
 	return s
 }
 
 func (t *task) addRow(s *series, r *schemas.Row) {
+	s.rate.trials.pass(int64(t.region.watermark))
 	of := tuple{t.value(r.UserAgent), t.value(r.Principal), noValue, t.value(r.ErrorCode), t.value(r.SourceIP), t.value(r.AccessKey)}
 	if t.config.API || t.config.Breadth != RateOnly {
 		api := t.api(r)
@@ -330,6 +406,7 @@ func (t *task) look(s *series) {
 	}
 	before := t.before(model, true)
 	l := before.ahead()
+	l.trials = l.trials.ahead()
 	var start, last schemas.Minute
 	running := s.run != nil
 	if running {
@@ -397,10 +474,13 @@ func (t *task) fold() {
 	n := 0
 	for ; n < len(r.due) && r.due[n].minute < r.watermark; n++ {
 		t.judge(hourOf(r.due[n].minute))
-		t.bear(r.due[n].series)
+		for _, s := range r.due[n].series {
+			t.bear(s)
+		}
 		for _, s := range r.due[n].series {
 			t.foldMinute(s)
 		}
+		t.foldRollUps()
 	}
 	r.done(n)
 	t.judge(hourOf(r.watermark))
@@ -461,6 +541,7 @@ func (t *task) foldMinute(s *series) {
 
 	kinds := s.takeKinds(minute)
 	s.rate.breadth.cool(minute)
+	s.rate.trials.pass(int64(minute))
 	before := t.before(&s.rate, false)
 	sc := s.rate.fold(minute, y, &t.prior)
 	if t.config.alone() {
@@ -469,6 +550,7 @@ func (t *task) foldMinute(s *series) {
 	s.rate.breadth.fold(minute, kinds, &t.prior, s.rate.settled, &sc)
 	t.region.inherit(s)
 	s.count(minute, y)
+	t.offerRollUp(s, y, rows)
 	if s.open != nil {
 		t.confirm(s, minute, y, kinds, &sc)
 	}
@@ -500,6 +582,7 @@ func (t *task) foldMinute(s *series) {
 // first burst whole, and is judged as before.
 func (t *task) confirm(s *series, m schemas.Minute, y uint64, kinds set, now *score) {
 	o := s.open
+	o.before.trials = s.rate.trials
 	sc := o.before.see(m, y, &t.prior)
 	o.before.breadth.see(m, kinds, &sc)
 	if m < o.start {
@@ -528,9 +611,9 @@ func (t *task) confirm(s *series, m schemas.Minute, y uint64, kinds set, now *sc
 // closeBlock closes the open block of a series because an active minute of a later hour has come.
 func (t *task) closeBlock(s *series, hour schemas.Minute) {
 	a := t.account
-	old := s.rate.block-s.rate.born > poolAge
+	old := s.rate.block-s.rate.born > poolAge && !s.isRollUp
 	whole := s.rate.block-s.rate.born <= young
-	fresh := s.rate.born >= t.learned || s.rate.dormant > 0
+	fresh := (s.rate.born >= t.learned || s.rate.dormant > 0) && !s.isRollUp
 	maxima, units, first := s.rate.closeBlock(hour)
 	fresh = fresh && first
 	if s.rate.breadth != nil {
@@ -557,6 +640,9 @@ func (m *Machine) evict(a *account) {
 		for key, s := range r.series {
 			if s.alive && s.open == nil && len(s.pending) == 0 && int64(r.watermark)-int64(s.rate.last) > int64(idleEviction) {
 				delete(r.series, key)
+				if m.config.Family != nil {
+					r.leave(s)
+				}
 				a.keys--
 				m.slices.remove(s)
 			}

@@ -133,6 +133,7 @@ type rate struct {
 	dormant uint32 // days without a call before the first block, if it is one of those that begin a new life
 
 	streak  streak
+	trials  *trials  // of keys that are asked how frequent they are among others; nil for most
 	breadth *breadth // of machines that judge it
 
 	tails [windows]tail // fitted to hist
@@ -177,9 +178,9 @@ func (r *rate) fitted(p *prior) *[windows]tail {
 type score struct {
 	minute   schemas.Minute
 	rarest   float64 // ln p, after Bonferroni over the windows; 0 where no window is beyond its u
-	lnP      float64 // the same over the windows that pass the gates: enough calls, and enough times the expected
+	lnP      float64 // the same over the windows that pass the gates: enough calls, enough times the expected, frequent enough
 	window   int     // the one that lnP comes from
-	s, m     float64 // observed and expected in it
+	s, m, g  float64 // observed and expected in it, and the other trials
 	z        [windows]float64
 	elevated bool // some window passes the gates and is beyond its u
 	hot      bool // the minute is abnormal by itself, not by what came before it
@@ -189,10 +190,11 @@ type score struct {
 type yardstick struct {
 	extra [windows]float64 // sv/sn
 	tails [windows]tail
+	pi    float64 // the usual share among trials; 1 without them
 }
 
 func (r *rate) yardstick(p *prior) yardstick {
-	y := yardstick{tails: *r.fitted(p)}
+	y := yardstick{tails: *r.fitted(p), pi: r.trials.share()}
 	for w := range windows {
 		y.extra[w] = r.sv[w] / r.sn[w]
 	}
@@ -204,8 +206,9 @@ func (y *yardstick) spread(w int, m float64) float64 { return math.Sqrt(1/(m+sma
 
 func ratioLn(s, m float64) float64 { return Ln((s + small) / (m + small)) }
 
-// judge scores the minute that f has just been given calls of. Only the windows below n are looked at.
-func (y *yardstick) judge(f *flow, calls float64, n int) score {
+// judge scores the minute that f has just been given calls of. Only the windows below n are looked at. The trials in them, other
+// than the calls, are g.
+func (y *yardstick) judge(f *flow, calls float64, n int, g [windows]float64) score {
 	sc := score{minute: f.last}
 	// One minute of eight times the usual hardly moves a window of five; its own rate passes the gate for it.
 	own := float64(calls * steady)
@@ -227,12 +230,12 @@ func (y *yardstick) judge(f *flow, calls float64, n int) score {
 		if w == fast {
 			top = max(s, own)
 		}
-		if s-m < gateExcess || top+small < float64(gateRatio*(m+small)) {
+		if s-m < gateExcess || top+small < float64(gateRatio*(m+small)) || !moreFrequent(s, g[w], y.pi) {
 			continue
 		}
 		if !sc.elevated || lnP < sc.lnP {
 			sc.elevated = true
-			sc.lnP, sc.window, sc.s, sc.m = lnP, w, s, m
+			sc.lnP, sc.window, sc.s, sc.m, sc.g = lnP, w, s, m, g[w]
 		}
 	}
 	return sc
@@ -265,7 +268,7 @@ func (r *rate) fold(m schemas.Minute, y uint64, p *prior) score {
 		}
 	}
 	r.add(calls)
-	sc := measure.judge(&r.flow, calls, windows)
+	sc := measure.judge(&r.flow, calls, windows, r.trials.among(m))
 	if sc.hot {
 		r.hotMin = m
 	}
@@ -285,6 +288,7 @@ func (r *rate) fold(m schemas.Minute, y uint64, p *prior) score {
 		}
 		r.suspect = true
 	}
+	r.trials.learn(m, learned)
 	r.a = float64(r.a*gap.d[1]) + learned
 	r.b = float64(r.b*gap.d[1]) + s
 	r.calls += y
@@ -332,6 +336,7 @@ type lookout struct {
 	flow
 	yardstick
 	season *season // not its own; an insight, which lasts, has a copy
+	trials *trials // not its own, but where it looks ahead; an insight sees those of its key, which go on
 	n      int     // windows: only the fast one while the key is hot, for the reset of the slow one happens in the fold; none by breadth only
 	hot    bool
 	hotMin schemas.Minute
@@ -340,7 +345,8 @@ type lookout struct {
 }
 
 func (r *rate) lookout(p *prior) lookout {
-	l := lookout{flow: r.flow, yardstick: r.yardstick(p), season: r.season, n: windows, hot: r.hot, hotMin: r.hotMin}
+	l := lookout{flow: r.flow, yardstick: r.yardstick(p), season: r.season, trials: r.trials, n: windows,
+		hot: r.hot, hotMin: r.hotMin}
 	if r.hot {
 		l.n = 1
 	}
@@ -359,7 +365,7 @@ func (l *lookout) see(m schemas.Minute, y uint64, p *prior) score {
 	// Nothing is learned: the minute counts as an idle one.
 	l.a = float64(l.a * gap.d[1])
 	l.b = float64(l.b*gap.d[1]) + s
-	sc := l.judge(&l.flow, float64(y), l.n)
+	sc := l.judge(&l.flow, float64(y), l.n, l.trials.among(m))
 	if sc.hot {
 		l.hotMin = m
 	}

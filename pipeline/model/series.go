@@ -12,6 +12,10 @@ type series struct {
 	in    *region
 	slice uint16 // of the state
 
+	family   string // where the machine has families
+	rollUp   string // key of the series that counts its ordinary minutes too; empty for none
+	isRollUp bool
+
 	rate    rate
 	alive   bool         // the rate is born: a minute has been folded
 	pending []row        // open minutes, ascending

@@ -10,9 +10,13 @@ import (
 
 func (s *series) append(w *writer) {
 	w.string(s.key)
-	w.flags(s.alive, s.usual != nil, s.run != nil, s.open != nil, s.peak.lnP != 0, s.told, s.owner.id != noValue)
+	w.flags(s.alive, s.usual != nil, s.run != nil, s.open != nil, s.peak.lnP != 0, s.told, s.owner.id != noValue, s.rate.trials != nil,
+		s.isRollUp)
 	w.uint(uint64(s.ordinal))
 	w.minute(s.lastEnd)
+	if s.rate.trials != nil {
+		s.rate.trials.append(w)
+	}
 	if s.alive {
 		s.rate.append(w)
 		w.int(int64(s.day))
@@ -53,10 +57,13 @@ func (s *series) append(w *writer) {
 }
 
 func (s *series) read(r *reader) { // the key is read
-	var hasUsual, hasRun, hasOpen, hasPeak, hasOwner bool
-	r.flags(&s.alive, &hasUsual, &hasRun, &hasOpen, &hasPeak, &s.told, &hasOwner)
+	var hasUsual, hasRun, hasOpen, hasPeak, hasOwner, hasTrials bool
+	r.flags(&s.alive, &hasUsual, &hasRun, &hasOpen, &hasPeak, &s.told, &hasOwner, &hasTrials, &s.isRollUp)
 	s.ordinal = uint32(r.upTo(1<<32 - 1))
 	s.lastEnd = r.minute()
+	if hasTrials {
+		s.rate.trials = readTrials(r)
+	}
 	if s.alive {
 		s.rate.read(r)
 		s.day = r.int32()
@@ -217,7 +224,7 @@ func (o *insight) append(w *writer, n *names) {
 	w.minute(o.alarm)
 	w.minute(o.lastHot)
 	w.minute(o.lastOdd)
-	w.flags(o.confirmed, o.best.closed, o.before.hot, o.young, o.before.season != nil, o.before.breadth != nil)
+	w.flags(o.confirmed, o.best.closed, o.before.hot, o.young, o.before.season != nil, o.before.breadth != nil, o.best.tried)
 	b := &o.before
 	w.uint(uint64(b.n))
 	w.minute(b.last)
@@ -233,7 +240,11 @@ func (o *insight) append(w *writer, n *names) {
 	if b.breadth != nil {
 		b.breadth.append(w)
 	}
+	w.float(b.pi)
 	e := &o.best
+	if e.tried {
+		w.floats(e.share, e.usualShare)
+	}
 	w.uint(uint64(e.window))
 	w.floats(e.lnP, e.s, e.m, e.normalMax, e.lambda, e.season, e.spread, e.blocks, e.ageDays, e.kinds, e.kindsMean)
 	w.uint(uint64(e.dormant))
@@ -253,7 +264,7 @@ func (o *insight) read(r *reader, n *names) {
 	o.start, o.alarm = r.minute(), r.minute()
 	o.lastHot, o.lastOdd = r.minute(), r.minute()
 	b, hasSeason, hasBreadth := &o.before, false, false
-	r.flags(&o.confirmed, &o.best.closed, &b.hot, &o.young, &hasSeason, &hasBreadth)
+	r.flags(&o.confirmed, &o.best.closed, &b.hot, &o.young, &hasSeason, &hasBreadth, &o.best.tried)
 	b.n = int(r.upTo(windows))
 	b.last, b.hotMin = r.minute(), r.minute()
 	r.floats(&b.a, &b.b)
@@ -268,7 +279,11 @@ func (o *insight) read(r *reader, n *names) {
 		b.breadth = new(breadthLook)
 		b.breadth.read(r)
 	}
+	b.pi = r.float()
 	e := &o.best
+	if e.tried {
+		r.floats(&e.share, &e.usualShare)
+	}
 	e.window = uint8(r.upTo(byBreadth))
 	r.floats(&e.lnP, &e.s, &e.m, &e.normalMax, &e.lambda, &e.season, &e.spread, &e.blocks, &e.ageDays, &e.kinds, &e.kindsMean)
 	e.dormant = uint32(r.upTo(1<<32 - 1))

@@ -6,9 +6,11 @@ import (
 	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/pipeline/detect/ak"
 	"github.com/trailvane/trailvane/pipeline/detect/apicallrate"
+	"github.com/trailvane/trailvane/pipeline/detect/apierrorrate"
 )
 
 var list = []entry{
 	{ak.Type, func() detect.Detector { return ak.New() }},
 	{apicallrate.Type, func() detect.Detector { return apicallrate.New() }},
+	{apierrorrate.Type, func() detect.Detector { return apierrorrate.New() }},
 }

@@ -5,6 +5,12 @@
 // Write calls per minute of an account, region, service and event name, failed calls included, as both vendors count them.
 // Calls that come after their minute was closed are left out. The insight object is the event name.
 //
+// Destructive calls (Delete, Terminate, Remove, Release, Stop, Schedule…Deletion) are counted once more for each service, so that
+// one call on each of forty APIs is seen. So that no burst is told twice, this roll-up leaves out keys that are suspect (p <
+// 1e-4) and have not cooled, the busiest key of each minute, and what is beyond three calls of a key in a minute; its count is a
+// lower bound. The insight object is the service, and there is no event name. It is fed when minutes are closed and judged, so
+// it speaks later than a key does, by the lateness: were it fed before, its model would depend on how panes were cut.
+//
 // # Model
 //
 // The rate model of package model: level a/b with a half-life of seven days, windows of 5 and 60 minutes, hourly maxima of the
@@ -15,17 +21,18 @@
 //
 // # Defaults
 //
-// Budget: one false insight per account and month, over all its keys; alpha is the budget through the number of active key-hours
+// Budget: one false insight per account and month, over all its keys and roll-ups; alpha is the budget through the number of active key-hours
 // in 30 days, at most 1e-3. 50,000 keys per account; what comes beyond is one key, "__other". Learning: 24 hours.
 //
 // # Blind spots
 //
 // Less than five calls above the normal. A burst inside the habit of the same call: a caller whose deployments are as large as
-// the attack hides it. A few calls on each of many APIs, a slow increase over weeks, drops to zero: not seen by this detector.
+// the attack hides it. A few calls on each of many APIs that are not destructive, or of many services, a slow increase over weeks, drops to zero: not seen by this detector.
 // A burst on a call that was never made before must reach some two hundred calls in five minutes. In the first weeks of a
 // call that is made once a day or less, the tail knows little, and only large bursts pass. A level that rises for good is told
 // and stays open until the model has learned it, a day at most; a job of every few minutes that becomes many times as large
-// is told anew at each run, up to some twenty times, because each is over before the next begins.
+// is told anew at each run, up to some twenty times, because each is over before the next begins. Destructive calls that come one
+// in a minute, whatever their kinds, are no more than the busiest key of each minute to the roll-up.
 //
 // # Sources
 //
@@ -35,8 +42,10 @@
 package apicallrate
 
 import (
+	"cmp"
 	"strings"
 
+	"github.com/trailvane/trailvane/pipeline/catalog"
 	"github.com/trailvane/trailvane/pipeline/model"
 	"github.com/trailvane/trailvane/schemas"
 )
@@ -54,14 +63,16 @@ type Detector struct {
 
 // New returns a detector without state.
 func New() *Detector {
-	return &Detector{model.NewMachine(model.Config{Type: Type, Counts: counts, ID: id, AppendKey: appendKey, Budget: Budget})}
+	return &Detector{model.NewMachine(model.Config{
+		Type: Type, Counts: counts, ID: id, AppendKey: appendKey, Budget: Budget, RollUp: rollUp,
+	})}
 }
 
 // Observe implements detect.Detector.
 func (d *Detector) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schemas.Finding)) {
 	d.Machine.Observe(p, s, func(f *schemas.Finding) {
-		f.Service, f.Event = split(f.Key)
-		f.Object = f.Event
+		f.Service, f.Event = name(f.Key)
+		f.Object = cmp.Or(f.Event, f.Service)
 		f.Why.Detector = "apicallrate"
 		f.Why.Text = sentence(f)
 		emit(f)
@@ -73,7 +84,8 @@ func counts(r *schemas.Row) bool { return r.Write }
 
 func id(r *schemas.Row) uint64 { return uint64(r.Service)<<32 | uint64(r.Name) }
 
-// appendKey appends service and event. A slash in a service's name, which no cloud has, must not make two keys one.
+// appendKey appends service and event. A slash in a service's name, or before an event's, which no cloud has, must not make two
+// keys one.
 func appendKey(b []byte, p *schemas.Pane, r *schemas.Row) []byte {
 	for _, c := range []byte(p.Strings[r.Service]) {
 		if c == '/' {
@@ -82,10 +94,31 @@ func appendKey(b []byte, p *schemas.Pane, r *schemas.Row) []byte {
 		b = append(b, c)
 	}
 	b = append(b, '/')
-	return append(b, p.Strings[r.Name]...)
+	event := len(b)
+	b = append(b, p.Strings[r.Name]...)
+	if event < len(b) && b[event] == '/' {
+		b[event] = '|'
+	}
+	return b
 }
 
-func split(key string) (service, event string) {
+// destructive is what the key of a roll-up has for an event name. No event name begins so.
+const destructive = "/destructive"
+
+// rollUp counts destructive calls once more, by service.
+func rollUp(key string) string {
+	service, event, _ := strings.Cut(key, "/")
+	if !catalog.Destructive(event) {
+		return ""
+	}
+	return service + "/" + destructive
+}
+
+// name says what a key is of: the event is empty for a roll-up.
+func name(key string) (service, event string) {
 	service, event, _ = strings.Cut(key, "/")
+	if event == destructive {
+		event = ""
+	}
 	return service, event
 }

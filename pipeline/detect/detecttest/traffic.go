@@ -112,8 +112,8 @@ func (f *Feed) Panes(calls []Call, batch schemas.Minute) []schemas.Pane {
 }
 
 // Traffic makes the panes of one account in two regions over some days: people, deployments, jobs, steady callers, delays of
-// up to a quarter of an hour, a few late rows, quiet days with ticks, bursts, scans and abnormal operators from the second day on, six
-// hours of an eighth day without any logs, and an end. Equal seeds give equal panes.
+// up to a quarter of an hour, a few late rows, quiet days with ticks, bursts, failures, scans and abnormal operators from the second day
+// on, six hours of an eighth day without any logs, and an end. Equal seeds give equal panes.
 func Traffic(seed uint64, account string, days int) []schemas.Pane {
 	r := rand.New(rand.NewPCG(seed, 1))
 	regions := []string{"eu-west-1", "us-east-1"}
@@ -182,7 +182,7 @@ func Traffic(seed uint64, account string, days int) []schemas.Pane {
 	for _, c := range operators(days) {
 		add(0, c)
 	}
-	for _, c := range scans(days) {
+	for _, c := range append(failures(days), scans(days)...) {
 		add(1, c)
 	}
 	var panes []schemas.Pane
@@ -209,6 +209,46 @@ func Traffic(seed uint64, account string, days int) []schemas.Pane {
 		merged = append(merged, feeds[i].Tick(end), feeds[i].End())
 	}
 	return merged
+}
+
+// failures makes reads that fail: an application reads every few minutes what is sometimes not there, with a request id in the
+// code, and is throttled in the morning; from the second day on somebody is denied many times what nobody else reads, and every
+// third day the application fails for some minutes.
+func failures(days int) (calls []Call) {
+	read := Call{Service: "secrets.example.com", Event: "GetSecret", Read: true, AccessKey: "AKIAAPP", SourceIP: "192.0.2.3",
+		UserAgent: "app/1", Principal: "app"}
+	add := func(m schemas.Minute, code string, n uint32, c Call) {
+		c.Minute, c.Error, c.Count = m, code, n
+		calls = append(calls, c)
+	}
+	odd := read
+	odd.Service, odd.Event = "service0", "DescribeThing" // one of another kind every day
+	odd.Principal, odd.AccessKey, odd.SourceIP, odd.UserAgent = "mallory", "AKIASTOLEN", "203.0.113.9", "python-requests"
+	for d := range schemas.Minute(days) {
+		day := Epoch + d*schemas.Day
+		for m := schemas.Minute(0); m < schemas.Day; m += 3 {
+			add(day+m, "", 4+uint32(m%7), read)
+			if m%21 == 0 {
+				add(day+m, fmt.Sprintf("NotFound.%08d", d*schemas.Day+m), 1, read)
+			}
+			if m/60 == 8 && m%6 == 0 {
+				add(day+m, "Throttling.User", 3, read)
+			}
+		}
+		if d == 0 {
+			continue
+		}
+		from := day + 11*schemas.Hour + 67*d
+		for m := range 6 + 3*d {
+			denied := odd
+			denied.Event = fmt.Sprint(odd.Event, d)
+			add(from+m, "AccessDenied", uint32(60+m*9%50), denied)
+			if d%3 == 0 {
+				add(from+200+m, "InternalError", uint32(25+m*7%30), read)
+			}
+		}
+	}
+	return calls
 }
 
 // operators makes the sensitive operations of some days: an administrator changes permissions every day, a help desk resets

@@ -1,0 +1,65 @@
+package model
+
+import (
+	"strconv"
+
+	"github.com/trailvane/trailvane/schemas"
+)
+
+// Words for sentences about a finding. They say what its figures say, and use nothing else.
+
+// Leader names the principal behind most of the calls, and how many others there are among the reported ones; empty if no
+// record says.
+func Leader(f *schemas.Finding) string {
+	for _, a := range f.Attributions {
+		if a.Attribute != schemas.PrincipalAttribute || len(a.Insight) == 0 {
+			continue
+		}
+		if n := len(a.Insight) - 1; n > 0 {
+			return a.Insight[0].Value + " and " + Plural(uint64(n), "other", "others")
+		}
+		return a.Insight[0].Value
+	}
+	return ""
+}
+
+// PerTime tells calls per minute in a unit in which they are at least one, so that nobody has to read 0.0004 calls a minute.
+func PerTime(perMinute float64) string {
+	switch b := perMinute; {
+	case b >= 1:
+		return Rough(b) + " a minute"
+	case b*60 >= 1:
+		return Rough(b*60) + " an hour"
+	case b*1440 >= 1:
+		return Rough(b*1440) + " a day"
+	default:
+		return Rough(b*10080) + " a week"
+	}
+}
+
+// Plural writes a number and its noun.
+func Plural(n uint64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.FormatUint(n, 10) + " " + many
+}
+
+// Rough writes two significant digits below a hundred, whole numbers below a million, and powers above.
+func Rough(x float64) string {
+	switch {
+	case x < 100:
+		y, err := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 2, 64), 64)
+		if err != nil {
+			return "many"
+		}
+		return strconv.FormatFloat(y, 'f', -1, 64)
+	case x < 1e6:
+		return strconv.FormatFloat(x, 'f', 0, 64)
+	case x < 1e9:
+		return strconv.FormatFloat(x/1e6, 'f', 0, 64) + " million"
+	case x < 1e12:
+		return strconv.FormatFloat(x/1e9, 'f', 0, 64) + " billion"
+	}
+	return "more than a trillion"
+}
