@@ -152,7 +152,15 @@ func (t *task) met(s *series) *rate {
 		r.dormant = days
 		return &r
 	}
-	return &s.rate
+	if s.rate.breadth == nil || hourOf(m) == s.rate.block {
+		return &s.rate
+	}
+	// The hour before is over, although no fold has closed it. What a job of every day did yesterday is that hour.
+	r, b := s.rate, *s.rate.breadth
+	b.closeBlock(hourOf(m), r.block-r.born <= young)
+	r.closeBlock(hourOf(m))
+	r.breadth = &b
+	return &r
 }
 
 // bear gives life to a series that has its first calls in the minute that is folded. All new ones are born before any series is

@@ -63,3 +63,20 @@ func Rough(x float64) string {
 	}
 	return "more than a trillion"
 }
+
+// PrincipalKind names a kind of principal, in keys and sentences.
+func PrincipalKind(t schemas.PrincipalType) string {
+	names := [...]string{"principal", "root", "user", "role", "federated", "service"}
+	if int(t) < len(names) {
+		return names[t]
+	}
+	return names[schemas.UnknownPrincipal]
+}
+
+// Different tells how many different calls there are.
+func Different(n float64) string {
+	if r := Rough(n); r != "1" {
+		return r + " different ones"
+	}
+	return "1 different one"
+}

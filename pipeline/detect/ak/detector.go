@@ -138,17 +138,9 @@ func appendKey(b []byte, p *schemas.Pane, r *schemas.Row) []byte {
 		return append(b, id...)
 	}
 	b = append(b, sts...)
-	b = append(b, kindName(r.PrincipalType)...)
+	b = append(b, model.PrincipalKind(r.PrincipalType)...)
 	b = append(b, '/')
 	return append(b, p.Strings[r.Principal]...)
-}
-
-func kindName(t schemas.PrincipalType) string {
-	names := [...]string{"principal", "root", "user", "role", "federated", "service"}
-	if int(t) < len(names) {
-		return names[t]
-	}
-	return names[0]
 }
 
 // role returns the principal of the temporary credentials that a key stands for.
