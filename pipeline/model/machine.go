@@ -149,6 +149,7 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 	for i := range m.out {
 		emit(&m.out[i])
 	}
+	a.weed()
 }
 
 // add puts the rows of the pane into the pending minutes of their series.
@@ -565,5 +566,4 @@ func (m *Machine) evict(a *account) {
 			}
 		}
 	}
-	a.weed()
 }
