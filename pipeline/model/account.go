@@ -88,7 +88,8 @@ func newAccount(id schemas.Account) *account {
 func (a *account) region(name string) *region {
 	r := a.regions[name]
 	if r == nil {
-		r = &region{name: name, account: a, series: make(map[string]*series), families: make(map[string][]*series), watermark: minMinute}
+		r = &region{name: name, account: a, watermark: minMinute, series: make(map[string]*series),
+			families: make(map[string][]*series)}
 		a.regions[name] = r
 	}
 	return r
