@@ -93,7 +93,8 @@ func newAccount(id schemas.Account, c *Config) *account {
 func (a *account) region(name string) *region {
 	r := a.regions[name]
 	if r == nil {
-		r = &region{name: name, account: a, series: make(map[string]*series), families: make(map[string][]*series), watermark: minMinute}
+		r = &region{name: name, account: a, watermark: minMinute, series: make(map[string]*series),
+			families: make(map[string][]*series)}
 		a.regions[name] = r
 	}
 	return r

@@ -279,21 +279,22 @@ func TestTerminalSafety(t *testing.T) {
 
 	store := filepath.Join(t.TempDir(), "store")
 	args := func(more ...string) []string {
-		return append([]string{"analyze", "--learn", "1h", "--near-misses", "--store", store}, append(more, logs)...)
+		return append([]string{"analyze", "--learn", "1h", "--near-misses", "--types", "apicallrate,apierrorrate", "--store", store}, append(more, logs)...)
 	}
 	table := run(t, nil, args("--output", "table")...)
-	if table.code != 0 || !strings.Contains(table.out, "ApiCallRate Delete") {
+	if table.code != 0 || !strings.Contains(table.out, "ApiCallRate Delete") ||
+		!strings.Contains(table.out, "ApiErrorRate Delete") {
 		t.Fatalf("exit %d, no insight about the call:\n%s\n%s", table.code, table.out, table.err)
 	}
 	harmless(t, table.out)
 	harmless(t, table.err)
-	if n := strings.Count(table.out, "\n"); n != 2 && n != 3 { // a title, and one line or two
+	if n := strings.Count(table.out, "\n"); n != 3 && n != 5 { // a title, and one line or two for each
 		t.Errorf("the table has %d lines:\n%s", n, table.out)
 	}
 	for _, shape := range []string{"native", "cloudtrail", "actiontrail"} {
 		r := run(t, nil, args("--output", "ndjson", "--shape", shape)...)
-		if r.code != 0 || strings.Count(r.out, "\n") != 2 {
-			t.Errorf("%s: exit %d, want a Start and an End on a line each:\n%s", shape, r.code, r.out)
+		if r.code != 0 || strings.Count(r.out, "\n") != 4 {
+			t.Errorf("%s: exit %d, want two Starts and two Ends on a line each:\n%s", shape, r.code, r.out)
 		}
 		for l := range strings.Lines(r.out) {
 			if !json.Valid([]byte(l)) {

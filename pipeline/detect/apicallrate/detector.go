@@ -21,13 +21,14 @@
 //
 // # Defaults
 //
-// Budget: one false insight per account and month, over all its keys and roll-ups; alpha is the budget through the number of active key-hours
-// in 30 days, at most 1e-3. 50,000 keys per account; what comes beyond is one key, "__other". Learning: 24 hours.
+// Budget: one false insight per account and month, over all its keys and roll-ups; alpha is the budget through the number of
+// active key-hours in 30 days, at most 1e-3. 50,000 keys per account; what comes beyond is one key, "__other". Learning: 24 hours.
 //
 // # Blind spots
 //
 // Less than five calls above the normal. A burst inside the habit of the same call: a caller whose deployments are as large as
-// the attack hides it. A few calls on each of many APIs that are not destructive, or of many services, a slow increase over weeks, drops to zero: not seen by this detector.
+// the attack hides it. A few calls on each of many APIs that are not destructive, or of many services, a slow
+// increase over weeks, drops to zero: not seen by this detector.
 // A burst on a call that was never made before must reach some two hundred calls in five minutes. In the first weeks of a
 // call that is made once a day or less, the tail knows little, and only large bursts pass. A level that rises for good is told
 // and stays open until the model has learned it, a day at most; a job of every few minutes that becomes many times as large
