@@ -23,7 +23,7 @@ const (
 	topValues  = 8   // values counted per dimension; five of them are reported
 	maxValue   = 256 // bytes of a value that are kept: user agents are longer, but not different beyond that
 	maxTuples  = 32  // distinct tuples of a key and minute that are told apart; real bursts have a handful …
-	maxAPIs    = 256 // … but with the API among their values, as many as a scan of a cloud's services makes in a minute
+	maxAPIs    = 128 // … but with the API among their values, as many as a scan of a cloud's services makes in a minute
 	maxSamples = 5   // event ids kept of an insight
 	maxSample  = 64  // bytes of an event id: those of both vendors have 36
 )
@@ -138,9 +138,13 @@ func (n *names) addRow(rows []row, r row) []row {
 	if tuples < n.tuples {
 		return slices.Insert(rows, at, r)
 	}
+	var hash uint64 // of the largest
 	for i := at - 1; i >= 0 && rows[i].minute == r.minute; i-- {
-		if i != others && (largest < 0 || n.less(rows[largest].of, rows[i].of)) {
-			largest = i
+		if i == others {
+			continue
+		}
+		if h := n.hashOf(rows[i].of); largest < 0 || h > hash || h == hash && n.less(rows[largest].of, rows[i].of) {
+			largest, hash = i, h
 		}
 	}
 	if n.less(r.of, rows[largest].of) {

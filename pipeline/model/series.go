@@ -12,12 +12,13 @@ type series struct {
 	in    *region
 	slice uint16 // of the state
 
+	alive    bool   // the rate is born: a minute has been folded
+	told     bool   // the open block has minutes of an insight
+	isRollUp bool   // it counts ordinary minutes of others
 	family   string // where the machine has families
 	rollUp   string // key of the series that counts its ordinary minutes too; empty for none
-	isRollUp bool
 
 	rate    rate
-	alive   bool         // the rate is born: a minute has been folded
 	pending []row        // open minutes, ascending
 	kinds   *[]minuteSet // the same minutes, of machines that judge breadth
 	owner   owner        // of machines whose keys inherit
@@ -32,7 +33,6 @@ type series struct {
 	lastEnd schemas.Minute
 
 	peak nearMiss // of the open block, while no insight explains it
-	told bool     // the open block has minutes of an insight
 }
 
 // A run is a stretch of closed minutes in which the key stands out.
