@@ -166,9 +166,13 @@ func (n *names) less(a, b tuple) bool {
 type topK []counted
 
 type counted struct {
-	id uint32
-	n  uint64
+	id   uint32
+	n    uint64
+	over uint64 // of n, what may be of the values before it
 }
+
+// sure is how often a value came at least: of a scan's two hundred calls, each made once, none was made 25 times.
+func (c counted) sure() uint64 { return c.n - min(c.n, c.over) }
 
 func (t *topK) add(id uint32, n uint64) {
 	smallest := 0
@@ -182,11 +186,11 @@ func (t *topK) add(id uint32, n uint64) {
 		}
 	}
 	if len(*t) < topValues {
-		*t = append(*t, counted{id, n})
+		*t = append(*t, counted{id: id, n: n})
 		return
 	}
-	(*t)[smallest].id = id
-	(*t)[smallest].n += n
+	old := (*t)[smallest].n
+	(*t)[smallest] = counted{id, old + n, old}
 }
 
 // A sketch counts the values of all dimensions of a stretch of time.

@@ -239,12 +239,12 @@ func (t *task) explain(f *schemas.Finding, d int, seen *sketch, base []usualShar
 	n := &t.account.names
 	top := slices.Clone(seen.top[d])
 	slices.SortFunc(top, func(x, y counted) int {
-		return cmp.Or(cmp.Compare(y.n, x.n), cmp.Compare(n.of[x.id], n.of[y.id]))
+		return cmp.Or(cmp.Compare(y.sure(), x.sure()), cmp.Compare(n.of[x.id], n.of[y.id]))
 	})
 	var insight, baseline []schemas.Attributed
 	for _, c := range top {
 		if v, ok := n.value(d, c.id); ok && len(insight) < schemas.MaxAttributed {
-			insight = append(insight, schemas.Attributed{Value: v, Average: round6(float64(c.n) / minutes)})
+			insight = append(insight, schemas.Attributed{Value: v, Average: round6(float64(c.sure()) / minutes)})
 		}
 	}
 	for _, c := range base {

@@ -199,6 +199,7 @@ func (s *sketch) append(w *writer, n *names) {
 		for _, c := range top {
 			w.string(n.of[c.id])
 			w.uint(c.n)
+			w.uint(c.over)
 		}
 	}
 	w.uint(uint64(len(s.samples)))
@@ -211,7 +212,7 @@ func (s *sketch) read(r *reader, n *names) {
 	s.count = r.uint()
 	for d := range s.top {
 		for range r.upTo(topValues) {
-			s.top[d] = append(s.top[d], counted{n.intern(r.string()), r.uint()})
+			s.top[d] = append(s.top[d], counted{n.intern(r.string()), r.uint(), r.uint()})
 		}
 	}
 	for range r.upTo(maxSamples) {

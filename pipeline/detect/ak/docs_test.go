@@ -120,6 +120,11 @@ func TestBreadth(t *testing.T) {
 		math.Abs(w.Rate.Observed-float64(w.Rate.Breadth)) > 1 || !w.Confirmed || !strings.Contains(w.Text, "different ones") {
 		t.Errorf("%+v %+v", w, w.Rate)
 	}
+	for _, v := range found[1].Attributions[2].Insight { // each was called once
+		if n := v.Average * float64(found[1].Statistics.InsightDuration); n > 1.001 {
+			t.Errorf("%s was called %v times", v.Value, n)
+		}
+	}
 	d, f = habit(t)
 	if found := watch(d, scan(f, known, "alice", 6, 1)); len(found) != 0 {
 		t.Errorf("six kinds: %+v", found)
