@@ -9,7 +9,7 @@ import (
 )
 
 // ModelVersion names the constants of this package; it stands in every finding.
-const ModelVersion = "msbm-2"
+const ModelVersion = "msbm-3"
 
 // Evidence is what the model said of the minute that speaks for an insight.
 type evidence struct {
