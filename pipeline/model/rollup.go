@@ -56,15 +56,15 @@ func (t *task) foldRollUps() {
 	t.shares, t.sharedRows = t.shares[:0], t.sharedRows[:0]
 }
 
-// foldRollUp folds the shares of one roll-up, the largest first.
+// foldRollUp folds the shares of one roll-up, the largest first. A minute of one key has no calls, and is a minute all the same:
+// that nothing else was deleted is what the roll-up learns in most accounts.
 func (t *task) foldRollUp(shares []share) {
-	if len(shares) == 1 {
-		return
-	}
 	up := t.rollUpOf(shares[0].of)
 	if up == nil {
 		return
 	}
+	none := tuple{rest, rest, rest, rest, rest} // of nobody
+	up.pending = append(up.pending, row{minute: t.sharedRows[shares[0].from].minute, of: none})
 	for _, sh := range shares[1:] {
 		left := uint64(shareCalls)
 		for _, r := range t.sharedRows[sh.from:sh.to] {

@@ -47,6 +47,7 @@ import (
 	"strings"
 
 	"github.com/trailvane/trailvane/pipeline/catalog"
+	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/pipeline/model"
 	"github.com/trailvane/trailvane/schemas"
 )
@@ -122,4 +123,15 @@ func name(key string) (service, event string) {
 		event = ""
 	}
 	return service, event
+}
+
+// NearMisses implements detect.Explainer, in words where the machine has keys.
+func (d *Detector) NearMisses() []detect.NearMiss {
+	near := d.Machine.NearMisses()
+	for i := range near {
+		if service, event := name(near[i].Object); event == "" {
+			near[i].Object = service + "/destructive calls"
+		}
+	}
+	return near
 }

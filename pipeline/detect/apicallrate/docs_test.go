@@ -311,3 +311,42 @@ func TestCooled(t *testing.T) {
 		}
 	}
 }
+
+// Section 1.2: a roll-up is of a service, which is its object; it has no event name, also where it was nearly told.
+func TestRollUp(t *testing.T) {
+	for kinds, want := range map[int]int{1: 0, 30: 2} {
+		d, f := habit(t)
+		var calls []detecttest.Call
+		for m := start; m < start+10; m++ {
+			for k := range kinds {
+				c := call(m, 2, "mallory")
+				c.Event = "Delete" + strings.Repeat("X", k)
+				calls = append(calls, c)
+			}
+		}
+		found := watch(d, append(f.Panes(calls, 1), f.Tick(start+3*schemas.Hour)))
+		if len(found) != want {
+			t.Fatalf("%d kinds: %d findings, want %d: %+v", kinds, len(found), want, found)
+		}
+		for _, g := range found {
+			if g.Object != "ec2.amazonaws.com" || g.Service != g.Object || g.Event != "" || !strings.HasPrefix(g.Why.Text, "Destructive calls of ec2") {
+				t.Errorf("%+v", g)
+			}
+		}
+		later := call(start+5*schemas.Hour, 1, "alice")
+		watch(d, []schemas.Pane{f.Pane([]detecttest.Call{later}), f.Tick(start + 6*schemas.Hour)})
+		for _, n := range d.NearMisses() {
+			if strings.Contains(n.Object, "//") {
+				t.Errorf("nearly told: %+v", n)
+			}
+		}
+	}
+}
+
+// An event cannot be named so that it is taken for a roll-up.
+func TestRollUpHasAKeyOfItsOwn(t *testing.T) {
+	p := schemas.Pane{Strings: []string{"", "s", "/destructive", "DeleteIt"}}
+	if key := string(appendKey(nil, &p, &schemas.Row{Service: 1, Name: 2})); key == rollUp(string(appendKey(nil, &p, &schemas.Row{Service: 1, Name: 3}))) {
+		t.Errorf("both are %s", key)
+	}
+}
