@@ -5,8 +5,10 @@ package all
 import (
 	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/pipeline/detect/apicallrate"
+	"github.com/trailvane/trailvane/pipeline/detect/ip"
 )
 
 var list = []entry{
 	{apicallrate.Type, func() detect.Detector { return apicallrate.New() }},
+	{ip.Type, func() detect.Detector { return ip.New() }},
 }

@@ -1,0 +1,265 @@
+package ip
+
+import (
+	"strings"
+
+	"github.com/trailvane/trailvane/pipeline/model"
+	"github.com/trailvane/trailvane/schemas"
+)
+
+// Circumstances and how much more, or less, likely each is when an address is an attacker's. They are chosen, not measured, and
+// stay between 1/3 and 10 so that none decides alone.
+const (
+	ratioAgent     = 3.  // attackers bring their tools, people change theirs now and then
+	ratioWrite     = 1.5 // most first requests read
+	ratioSensitive = 3.
+	ratioTravel    = 10. // nobody is in two countries within half an hour, but through a VPN
+	ratioCrowd     = 1. / 3
+
+	travelTime = 30 // minutes
+	crowd      = 3  // principals that come from the same new network on a day: an office or a VPN, not a thief
+)
+
+const ln10 = 2.302585092994045684017991454684364208
+
+// A verdict is what is thought of an address at its first request.
+type verdict struct {
+	suspicious bool
+	score      [routes]float64
+	line       [routes]float64
+	route      int // that fires, or comes nearest to it
+	why        schemas.Why
+}
+
+// judge weighs the first request of an address that the account does not know, on the model as it is.
+func (t *task) judge(p *principal, s *slot, r *schemas.Row, others []uint64) verdict {
+	a := t.account
+	depth := [routes]int{a.seen.depth(&s.path), 0}
+	if depth[ofPrincipal] = depth[ofAccount]; len(p.nets) > 0 { // of somebody new, what the account knows must do
+		depth[ofPrincipal] = p.depth(&s.path)
+	}
+	ofKind := a.kinds[p.kind].p(depth[ofPrincipal], &shippedPrincipal, weightKind)
+	probability := [routes]float64{
+		a.whole.p(depth[ofAccount], &shippedAccount, weightKind),
+		p.p(depth[ofPrincipal], ofKind),
+	}
+	modifiers, weight := t.circumstances(p, s, r, others)
+	v := verdict{line: a.line(t.budget)}
+	for i := range routes {
+		v.score[i] = max(0, weight-model.Ln(min(probability[i], 1)))
+		if v.score[i]-v.line[i] > v.score[v.route]-v.line[v.route] {
+			v.route = i
+		}
+	}
+	v.suspicious = v.score[v.route] >= v.line[v.route] && r.Minute >= a.age.Learned()
+	v.why = t.explain(p, s, &v, depth)
+	v.why.Address.Modifiers = modifiers
+	return v
+}
+
+// circumstances returns what else is odd, or reassuring, about a first request, and the sum of the logarithms.
+func (t *task) circumstances(p *principal, s *slot, r *schemas.Row, others []uint64) (list []schemas.Modifier, weight float64) {
+	add := func(name string, ratio float64) {
+		list = append(list, schemas.Modifier{Name: name, Ratio: round6(ratio)})
+		weight += model.Ln(ratio)
+	}
+	if f := t.agent(r.UserAgent); f != 0 && len(p.agents) > 0 && !has(p.agents, f) {
+		add("new user agent", ratioAgent)
+	}
+	switch {
+	case r.Sensitive.Counts(schemas.PolicyClass) || r.Sensitive.Counts(schemas.PasswordClass) || r.Sensitive.Counts(schemas.TrailClass):
+		add("sensitive first request", ratioSensitive)
+	case r.Write:
+		add("first request writes", ratioWrite)
+	}
+	if since := int64(r.Minute) - int64(p.at); s.country != "" && p.country != 0 && p.country != s.path[4] && since < travelTime && since > -travelTime {
+		add("in another country a moment ago", ratioTravel)
+	}
+	if t.crowded(p.hash, s, others) {
+		add("several principals in the same new network", ratioCrowd)
+	}
+	return list, weight
+}
+
+// crowded reports whether enough principals come from the network of an address that nobody has learned yet.
+func (t *task) crowded(hash uint64, s *slot, others []uint64) bool {
+	var met stranger
+	met.met(hash)
+	for _, h := range others {
+		met.met(h)
+	}
+	for _, o := range t.account.strangers() {
+		if o.path[1] == s.path[1] && o.day >= t.account.day {
+			for _, h := range o.principals {
+				met.met(h)
+			}
+		}
+	}
+	return len(met.principals) >= crowd
+}
+
+// explain says in figures why an address is suspicious, or nearly.
+func (t *task) explain(p *principal, s *slot, v *verdict, depth [routes]int) schemas.Why {
+	a := t.account
+	score := v.score[v.route]
+	w := schemas.Why{
+		Detector: "ip", ModelVersion: ModelVersion, Route: routeNames[v.route],
+		Log10P: -round6(score / ln10), OneIn: round6(model.Exp(score)), Alpha: round6(model.Exp(-v.line[v.route])),
+		Tested30d: round6(a.news.month()), BudgetPerMonth: round6(t.budget), Confirmed: true,
+		ModelAgeDays: round6(float64(int64(a.age.Newest)-int64(a.age.Born)) / float64(schemas.Day)),
+		Address: &schemas.AddressWhy{
+			AccountKnew: knew(depth[ofAccount], s), PrincipalKnew: knew(depth[ofPrincipal], s), PrincipalDays: round6(float64(p.days)),
+			ASN: strings.Clone(s.asn), Country: strings.Clone(s.country),
+		},
+	}
+	habits := &a.kinds[p.kind]
+	d, days := depth[v.route], 0.0
+	switch {
+	case v.route == ofAccount:
+		w.Address.BackOff, habits = "account", &a.whole
+		days = a.whole.deep[d]
+	case float64(p.days) >= weightPrincipal:
+		w.Address.BackOff, days = "principal", float64(p.deep[d])
+	default:
+		w.Address.BackOff, days = "kind", habits.deep[d]
+	}
+	if w.Address.BackOff != "principal" && habits.days < weightKind {
+		w.Address.BackOff = "shipped"
+	}
+	w.Address.NoveltyDays = round6(days)
+	return w
+}
+
+// knew says in words what of an address was known.
+func knew(depth int, s *slot) string {
+	bits, family := bits6, "/"
+	if s.addr.Is4() {
+		bits = bits4
+	}
+	switch {
+	case depth == levels:
+		return "nothing"
+	case depth == 0:
+		return "the address itself"
+	case depth == 3 && s.asn != "":
+		return "its network (" + s.asn + ")"
+	case depth == 4 && s.country != "":
+		return "its country (" + s.country + ")"
+	}
+	return "its " + family + itoa(bits[depth])
+}
+
+// stranger deals with a request from an address that the account does not know, and reports whether its caller may be
+// learned from.
+func (t *task) stranger(p *principal, s *slot, r *schemas.Row, allowed bool) bool {
+	a := t.account
+	day := r.Minute.Day()
+	w := a.waiting[s.addr]
+	if w == nil {
+		return t.first(p, s, r, allowed)
+	}
+	w.allowed = w.allowed || allowed
+	w.met(p.hash)
+	switch last, told := w.toldDay(t.p.Region); {
+	case !w.suspicious && day <= w.day, w.suspicious && w.allowed && int64(r.Minute) >= int64(w.first)+int64(schemas.Day):
+		return t.accept(w, allowed)
+	case told && day <= last:
+	case w.suspicious && day <= w.day:
+		t.tell(w, r) // here too
+	default: // a new day, and nothing is known yet
+		w.day = day
+		v := t.judge(p, s, r, w.principals)
+		if w.suspicious = v.suspicious; !v.suspicious {
+			return t.accept(w, allowed)
+		}
+		w.why = v.why
+		t.tell(w, r)
+	}
+	return false
+}
+
+// first judges the first request of an address.
+func (t *task) first(p *principal, s *slot, r *schemas.Row, allowed bool) bool {
+	a := t.account
+	v := t.judge(p, s, r, nil)
+	if !v.suspicious {
+		t.offer(s, r, &v)
+		if allowed {
+			if a.seen.learned < a.mayLearn() { // or it is a flood, whose addresses come again and must not count each time
+				t.count(r, &v)
+			}
+			a.learn(&s.path)
+			return true
+		}
+	}
+	w := &stranger{
+		addr: s.addr, path: s.path, first: r.Minute, day: r.Minute.Day(), counted: a.day - 1, suspicious: v.suspicious,
+		allowed: allowed, why: v.why, object: s.addr.String(),
+	}
+	w.met(p.hash)
+	switch {
+	case a.admit(w):
+		t.count(r, &v)
+		if v.suspicious {
+			t.tell(w, r)
+		}
+	case v.suspicious: // nobody could see to it that it is told once
+		t.more()
+	}
+	return false
+}
+
+// count adds a new address to those that later ones are compared with.
+func (t *task) count(r *schemas.Row, v *verdict) {
+	a := t.account
+	if r.Minute < a.age.Learned() {
+		return
+	}
+	a.news.today++
+	for i := range routes {
+		a.scores[i].add(v.score[i])
+	}
+}
+
+// accept learns an address that is not suspicious, or no longer, unless all its requests were denied.
+func (t *task) accept(w *stranger, allowed bool) bool {
+	if !w.allowed {
+		return false
+	}
+	w.suspicious = false
+	t.account.learn(&w.path)
+	if len(w.told) == 0 {
+		delete(t.account.waiting, w.addr)
+	}
+	return allowed
+}
+
+// tell opens the insight of a suspicious address in the region of a row, unless enough was told on this day.
+func (t *task) tell(w *stranger, r *schemas.Row) {
+	a := t.account
+	w.tell(t.p.Region, r.Minute.Day())
+	if w.counted != a.day {
+		if a.told >= maxTold {
+			t.more()
+			return
+		}
+		w.counted = a.day
+		a.told++
+	}
+	i := &insight{
+		addr: w.addr, object: w.object, region: strings.Clone(t.p.Region), day: r.Minute.Day(), start: r.Minute, last: r.Minute,
+		why: w.why, who: cut(t.text(r.Principal)), fresh: true,
+	}
+	i.standing = a.told == maxTold && len(w.told) == 1
+	a.open = append(a.open, i)
+}
+
+// more counts an address that no insight of its own tells of.
+func (t *task) more() {
+	for _, i := range t.account.open {
+		if i.standing {
+			i.more++
+			return
+		}
+	}
+}
