@@ -179,6 +179,9 @@ func (a *account) settle(s *stranger) {
 	}
 }
 
+// minAlpha keeps the logarithm finite.
+const minAlpha = 1e-6
+
 // line returns the scores from which on an address is suspicious.
 func (a *account) line(budget float64) [routes]float64 {
 	if !a.linesBefore || a.linesFor != budget {
@@ -193,7 +196,7 @@ func (a *account) line(budget float64) [routes]float64 {
 // alpha is the share of new addresses that may be flagged by a route: at most a half of them, in an account that has next to none.
 func (a *account) alpha(route int, budget float64) float64 {
 	if !(budget > 0) { // also NaN
-		return 0
+		budget = 0
 	}
-	return min(share[route]*budget/max(a.news.month(), 1), 0.5)
+	return min(max(share[route]*budget/max(a.news.month(), 1), minAlpha), 0.5)
 }

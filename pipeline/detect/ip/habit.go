@@ -148,25 +148,35 @@ var shippedTail = func() (t [routes][bins + 1]float64) {
 		for i := range t[r] {
 			t[r][i] = model.Exp(-binWidth * float64(i) / shippedMean[r])
 		}
+		t[r][bins] = 0
 	}
 	return t
 }()
 
-// line returns the score from which on at most a share q of the new addresses lie.
+// tailShare is where the tail begins: the tenth of the new addresses that score highest.
+const tailShare = 0.1
+
+// line returns the score that a share q of the new addresses reaches. Beyond the tail's beginning it is that of an exponential with
+// the mean excess of the tail: the share asked for is one address in a few hundred, of which an account has seen one or none.
 func (h *histogram) line(route int, q float64) float64 {
 	total := float64(shippedWeight)
 	for _, w := range h.weight {
 		total += w
 	}
-	above, at := 0.0, bins
-	for at > 0 {
-		if above+h.weight[at-1]+float64(shippedWeight*shippedTail[route][at-1]) > float64(q*total) {
-			break
-		}
+	part := max(q, tailShare)
+	mass, sum, at := 0.0, 0.0, bins // above at: addresses, and bins of excess
+	for at > 0 && mass < float64(part*total) {
 		at--
-		above += h.weight[at]
+		w := h.weight[at] + float64(shippedWeight*(shippedTail[route][at]-shippedTail[route][at+1]))
+		sum += mass + float64(w/2)
+		mass += w
 	}
-	return max(minScore, binWidth*float64(at))
+	line := binWidth * float64(at)
+	if q < tailShare && q > 0 {
+		excess := binWidth * sum / mass
+		line += float64(excess * model.Ln(mass/float64(q*total)))
+	}
+	return max(minScore, line)
 }
 
 // news counts new addresses: in 30 days, as of the last roll. A young account is taken to have had three days of ten.

@@ -1,6 +1,7 @@
 package ip
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/trailvane/trailvane/pipeline/model"
@@ -15,9 +16,12 @@ const (
 	ratioSensitive = 3.
 	ratioTravel    = 10. // nobody is in two countries within half an hour, but through a VPN
 	ratioCrowd     = 1. / 3
+	ratioTold      = 1. / 3 // a traveller who goes online again; of a thief, one address of the network was told
 
 	travelTime = 30 // minutes
-	crowd      = 3  // principals that come from the same new network on a day: an office or a VPN, not a thief
+	// So many principals that come from the same new /24 on a day have moved, or use a VPN: its further addresses are not
+	// suspicious, whatever their scores, and so it is learned. A ratio of 1/3 left an office that moves to be told ten times.
+	crowd = 3
 )
 
 const ln10 = 2.302585092994045684017991454684364208
@@ -43,7 +47,7 @@ func (t *task) judge(p *principal, s *slot, r *schemas.Row, others []uint64) ver
 		a.whole.p(depth[ofAccount], &shippedAccount, weightKind),
 		p.p(depth[ofPrincipal], ofKind),
 	}
-	modifiers, weight := t.circumstances(p, s, r, others)
+	modifiers, weight, crowded := t.circumstances(p, s, r, others)
 	v := verdict{line: a.line(t.budget)}
 	for i := range routes {
 		v.score[i] = max(0, weight-model.Ln(min(probability[i], 1)))
@@ -51,14 +55,15 @@ func (t *task) judge(p *principal, s *slot, r *schemas.Row, others []uint64) ver
 			v.route = i
 		}
 	}
-	v.suspicious = v.score[v.route] >= v.line[v.route] && r.Minute >= a.age.Learned()
+	v.suspicious = v.score[v.route] >= v.line[v.route] && r.Minute >= a.age.Learned() && !crowded
 	v.why = t.explain(p, s, &v, depth)
 	v.why.Address.Modifiers = modifiers
 	return v
 }
 
-// circumstances returns what else is odd, or reassuring, about a first request, and the sum of the logarithms.
-func (t *task) circumstances(p *principal, s *slot, r *schemas.Row, others []uint64) (list []schemas.Modifier, weight float64) {
+// circumstances returns what else is odd, or reassuring, about a first request, the sum of the logarithms, and whether the caller
+// is one of a crowd.
+func (t *task) circumstances(p *principal, s *slot, r *schemas.Row, others []uint64) (list []schemas.Modifier, weight float64, crowded bool) {
 	add := func(name string, ratio float64) {
 		list = append(list, schemas.Modifier{Name: name, Ratio: round6(ratio)})
 		weight += model.Ln(ratio)
@@ -75,14 +80,19 @@ func (t *task) circumstances(p *principal, s *slot, r *schemas.Row, others []uin
 	if since := int64(r.Minute) - int64(p.at); s.country != "" && p.country != 0 && p.country != s.path[4] && since < travelTime && since > -travelTime {
 		add("in another country a moment ago", ratioTravel)
 	}
-	if t.crowded(p.hash, s, others) {
+	crowded, told := t.company(p.hash, s, others)
+	if crowded {
 		add("several principals in the same new network", ratioCrowd)
 	}
-	return list, weight
+	if told {
+		add("the same principal was told of in the same network", ratioTold)
+	}
+	return list, weight, crowded
 }
 
-// crowded reports whether enough principals come from the network of an address that nobody has learned yet.
-func (t *task) crowded(hash uint64, s *slot, others []uint64) bool {
+// company looks at the addresses that wait: whether enough principals come from the /24 of an address that nobody has
+// learned yet, and whether the principal was told of in its /16 or network.
+func (t *task) company(hash uint64, s *slot, others []uint64) (crowded, told bool) {
 	var met stranger
 	met.met(hash)
 	for _, h := range others {
@@ -94,8 +104,11 @@ func (t *task) crowded(hash uint64, s *slot, others []uint64) bool {
 				met.met(h)
 			}
 		}
+		if o.addr != s.addr && o.suspicious && (o.path[2] == s.path[2] || o.path[3] == s.path[3]) && slices.Contains(o.principals, hash) {
+			told = true
+		}
 	}
-	return len(met.principals) >= crowd
+	return len(met.principals) >= crowd, told
 }
 
 // explain says in figures why an address is suspicious, or nearly.

@@ -17,19 +17,19 @@ func sentence(object, who string, w *schemas.Why) string {
 	b.WriteString(object)
 	b.WriteString(" made its first request, as ")
 	b.WriteString(who)
-	b.WriteString(": the account had never seen ")
-	b.WriteString(unseen(a.AccountKnew))
-	if a.PrincipalDays > 0 || a.BackOff == "principal" {
-		b.WriteString(", and ")
-		b.WriteString(who)
-		b.WriteString(" had never used ")
-		b.WriteString(unseen(a.PrincipalKnew))
+	switch {
+	case a.PrincipalDays == 0:
+		b.WriteString(": the account knew nothing " + beyond(a.AccountKnew) + ", and the principal is new")
+	case a.AccountKnew == a.PrincipalKnew:
+		b.WriteString(": neither the account nor " + who + " knew anything " + beyond(a.AccountKnew))
+	default:
+		b.WriteString(": the account knew nothing " + beyond(a.AccountKnew) + ", and " + who + " nothing " + beyond(a.PrincipalKnew))
 	}
 	switch a.BackOff {
 	case "principal":
-		b.WriteString("; on " + days(a.NoveltyDays) + " of " + days(a.PrincipalDays) + " active days it was as new a place as this")
+		b.WriteString("; something as new happened on " + days(a.NoveltyDays) + " of " + days(a.PrincipalDays) + " active days")
 	case "kind", "account":
-		b.WriteString("; something as new as this was seen on " + days(a.NoveltyDays) + " principal-days")
+		b.WriteString("; something as new happened on " + days(a.NoveltyDays) + " principal-days before")
 	default:
 		b.WriteString("; little is known yet of what is usual here")
 	}
@@ -48,15 +48,12 @@ func sentence(object, who string, w *schemas.Why) string {
 	return b.String()
 }
 
-// unseen turns what was known into what was not.
-func unseen(knew string) string {
-	switch {
-	case knew == "nothing":
-		return "anything near it"
-	case knew == "the address itself":
-		return "it before"
+// beyond says where what was known ends.
+func beyond(knew string) string {
+	if knew == "nothing" {
+		return "near it"
 	}
-	return "more than " + knew
+	return "of it but " + knew
 }
 
 // days writes decayed days, small ones to a tenth.
