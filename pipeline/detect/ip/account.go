@@ -1,7 +1,6 @@
 package ip
 
 import (
-	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -25,7 +24,7 @@ type account struct {
 	whole   node // of all principals, against what the account knows
 	scores  [routes]histogram
 	news    news
-	waiting map[netip.Addr]*stranger
+	waiting []*stranger // in the order in which they came
 	open    []*insight
 	told    int // addresses with insights today
 	near    []nearMiss
@@ -57,7 +56,6 @@ type stranger struct {
 	principals []uint64 // at most [crowd]
 	told       []told
 	why        schemas.Why // of the judgement
-	object     string
 }
 
 // A told is the latest day of which a region has been told of a stranger.
@@ -94,35 +92,36 @@ func (s *stranger) met(hash uint64) {
 func newAccount(id schemas.Account) *account {
 	return &account{
 		id: id, regions: make(map[string]schemas.Minute), seen: seen{last: make(map[fingerprint]int32)},
-		people: make(map[uint64]*principal), waiting: make(map[netip.Addr]*stranger), news: news{n: youngDays * youngNew, days: youngDays},
+		people: make(map[uint64]*principal), news: news{n: youngDays * youngNew, days: youngDays},
 	}
 }
 
-// strangers returns those that wait, the oldest first.
-func (a *account) strangers() []*stranger {
-	list := make([]*stranger, 0, len(a.waiting))
+// stranger returns what is known of an address that waits, nil if it does not.
+func (a *account) stranger(addr netip.Addr) *stranger {
 	for _, s := range a.waiting {
-		list = append(list, s)
+		if s.addr == addr {
+			return s
+		}
 	}
-	slices.SortFunc(list, func(x, y *stranger) int { return cmp.Or(cmp.Compare(x.first, y.first), x.addr.Compare(y.addr)) })
-	return list
+	return nil
+}
+
+func (a *account) dismiss(s *stranger) {
+	i := slices.Index(a.waiting, s)
+	a.waiting = slices.Delete(a.waiting, i, i+1)
 }
 
 // admit makes room for a stranger, and reports whether there is any: who has been told of is not forgotten, or it would be
 // told twice.
 func (a *account) admit(s *stranger) bool {
 	if len(a.waiting) >= maxStrangers {
-		for _, old := range a.strangers() {
-			if len(old.told) == 0 {
-				delete(a.waiting, old.addr)
-				break
-			}
+		i := slices.IndexFunc(a.waiting, func(old *stranger) bool { return len(old.told) == 0 })
+		if i < 0 {
+			return false
 		}
+		a.waiting = slices.Delete(a.waiting, i, i+1)
 	}
-	if len(a.waiting) >= maxStrangers {
-		return false
-	}
-	a.waiting[s.addr] = s
+	a.waiting = append(a.waiting, s)
 	return true
 }
 
@@ -153,16 +152,14 @@ func (a *account) roll(day int32) bool {
 	a.news.roll(days)
 	a.day, a.told, a.linesBefore = day, 0, false
 	a.seen.forget(day)
-	for _, s := range a.strangers() {
-		a.settle(s)
-	}
+	a.waiting = slices.DeleteFunc(a.waiting, a.settled)
 	return true
 }
 
-// settle decides on a stranger at the beginning of a day.
-func (a *account) settle(s *stranger) {
+// settled decides on a stranger at the beginning of a day, and reports whether it need not wait any more.
+func (a *account) settled(s *stranger) bool {
 	if int64(s.first)+int64(schemas.Day) > int64(a.day)*int64(schemas.Day) && s.suspicious {
-		return // for 24 hours
+		return false // for 24 hours
 	}
 	if s.suspicious && s.allowed {
 		a.learn(&s.path)
@@ -171,12 +168,10 @@ func (a *account) settle(s *stranger) {
 	for _, t := range s.told {
 		// A row may come a day after its region's watermark, and must not make the insight of its day a second time.
 		if w := a.regions[t.region]; int64(w) < (int64(t.day)+2)*int64(schemas.Day) {
-			return
+			return false
 		}
 	}
-	if s.day < a.day {
-		delete(a.waiting, s.addr)
-	}
+	return s.day < a.day
 }
 
 // minAlpha keeps the logarithm finite.

@@ -14,9 +14,9 @@ const (
 	ratioAgent     = 3.  // attackers bring their tools, people change theirs now and then
 	ratioWrite     = 1.5 // most first requests read
 	ratioSensitive = 3.
-	ratioTravel    = 10. // nobody is in two countries within half an hour, but through a VPN
-	ratioCrowd     = 1. / 3
-	ratioTold      = 1. / 3 // a traveller who goes online again; of a thief, one address of the network was told
+	ratioTravel    = 10.      // nobody is in two countries within half an hour, but through a VPN
+	ratioCrowd     = 0.333333 // of six digits, as all that is published
+	ratioTold      = 0.333333 // a traveller who goes online again; of a thief, one address of the network was told
 
 	travelTime = 30 // minutes
 	// So many principals that come from the same new /24 on a day have moved, or use a VPN: its further addresses are not
@@ -32,7 +32,8 @@ type verdict struct {
 	score      [routes]float64
 	line       [routes]float64
 	route      int // that fires, or comes nearest to it
-	why        schemas.Why
+	depth      [routes]int
+	modifiers  []schemas.Modifier
 }
 
 // judge weighs the first request of an address that the account does not know, on the model as it is.
@@ -48,7 +49,7 @@ func (t *task) judge(p *principal, s *slot, r *schemas.Row, others []uint64) ver
 		p.p(depth[ofPrincipal], ofKind),
 	}
 	modifiers, weight, crowded := t.circumstances(p, s, r, others)
-	v := verdict{line: a.line(t.budget)}
+	v := verdict{line: a.line(t.budget), depth: depth, modifiers: modifiers}
 	for i := range routes {
 		v.score[i] = max(0, weight-model.Ln(min(probability[i], 1)))
 		if v.score[i]-v.line[i] > v.score[v.route]-v.line[v.route] {
@@ -56,8 +57,6 @@ func (t *task) judge(p *principal, s *slot, r *schemas.Row, others []uint64) ver
 		}
 	}
 	v.suspicious = v.score[v.route] >= v.line[v.route] && r.Minute >= a.age.Learned() && !crowded
-	v.why = t.explain(p, s, &v, depth)
-	v.why.Address.Modifiers = modifiers
 	return v
 }
 
@@ -65,7 +64,7 @@ func (t *task) judge(p *principal, s *slot, r *schemas.Row, others []uint64) ver
 // is one of a crowd.
 func (t *task) circumstances(p *principal, s *slot, r *schemas.Row, others []uint64) (list []schemas.Modifier, weight float64, crowded bool) {
 	add := func(name string, ratio float64) {
-		list = append(list, schemas.Modifier{Name: name, Ratio: round6(ratio)})
+		list = append(list, schemas.Modifier{Name: name, Ratio: ratio})
 		weight += model.Ln(ratio)
 	}
 	if f := t.agent(r.UserAgent); f != 0 && len(p.agents) > 0 && !has(p.agents, f) {
@@ -98,7 +97,7 @@ func (t *task) company(hash uint64, s *slot, others []uint64) (crowded, told boo
 	for _, h := range others {
 		met.met(h)
 	}
-	for _, o := range t.account.strangers() {
+	for _, o := range t.account.waiting {
 		if o.path[1] == s.path[1] && o.day >= t.account.day {
 			for _, h := range o.principals {
 				met.met(h)
@@ -112,8 +111,8 @@ func (t *task) company(hash uint64, s *slot, others []uint64) (crowded, told boo
 }
 
 // explain says in figures why an address is suspicious, or nearly.
-func (t *task) explain(p *principal, s *slot, v *verdict, depth [routes]int) schemas.Why {
-	a := t.account
+func (t *task) explain(p *principal, s *slot, v *verdict) schemas.Why {
+	a, depth := t.account, v.depth
 	score := v.score[v.route]
 	w := schemas.Why{
 		Detector: "ip", ModelVersion: ModelVersion, Route: routeNames[v.route],
@@ -122,7 +121,7 @@ func (t *task) explain(p *principal, s *slot, v *verdict, depth [routes]int) sch
 		ModelAgeDays: round6(float64(int64(a.age.Newest)-int64(a.age.Born)) / float64(schemas.Day)),
 		Address: &schemas.AddressWhy{
 			AccountKnew: knew(depth[ofAccount], s), PrincipalKnew: knew(depth[ofPrincipal], s), PrincipalDays: round6(float64(p.days)),
-			ASN: strings.Clone(s.asn), Country: strings.Clone(s.country),
+			Modifiers: v.modifiers, ASN: strings.Clone(s.asn), Country: strings.Clone(s.country),
 		},
 	}
 	habits := &a.kinds[p.kind]
@@ -167,7 +166,7 @@ func knew(depth int, s *slot) string {
 func (t *task) stranger(p *principal, s *slot, r *schemas.Row, allowed bool) bool {
 	a := t.account
 	day := r.Minute.Day()
-	w := a.waiting[s.addr]
+	w := a.stranger(s.addr)
 	if w == nil {
 		return t.first(p, s, r, allowed)
 	}
@@ -185,7 +184,7 @@ func (t *task) stranger(p *principal, s *slot, r *schemas.Row, allowed bool) boo
 		if w.suspicious = v.suspicious; !v.suspicious {
 			return t.accept(w, allowed)
 		}
-		w.why = v.why
+		w.why = t.explain(p, s, &v)
 		t.tell(w, r)
 	}
 	return false
@@ -196,7 +195,7 @@ func (t *task) first(p *principal, s *slot, r *schemas.Row, allowed bool) bool {
 	a := t.account
 	v := t.judge(p, s, r, nil)
 	if !v.suspicious {
-		t.offer(s, r, &v)
+		t.offer(p, s, r, &v)
 		if allowed {
 			if a.seen.learned < a.mayLearn() { // or it is a flood, whose addresses come again and must not count each time
 				t.count(r, &v)
@@ -207,13 +206,14 @@ func (t *task) first(p *principal, s *slot, r *schemas.Row, allowed bool) bool {
 	}
 	w := &stranger{
 		addr: s.addr, path: s.path, first: r.Minute, day: r.Minute.Day(), counted: a.day - 1, suspicious: v.suspicious,
-		allowed: allowed, why: v.why, object: s.addr.String(),
+		allowed: allowed,
 	}
 	w.met(p.hash)
 	switch {
 	case a.admit(w):
 		t.count(r, &v)
 		if v.suspicious {
+			w.why = t.explain(p, s, &v)
 			t.tell(w, r)
 		}
 	case v.suspicious: // nobody could see to it that it is told once
@@ -242,7 +242,7 @@ func (t *task) accept(w *stranger, allowed bool) bool {
 	w.suspicious = false
 	t.account.learn(&w.path)
 	if len(w.told) == 0 {
-		delete(t.account.waiting, w.addr)
+		t.account.dismiss(w)
 	}
 	return allowed
 }
@@ -260,7 +260,7 @@ func (t *task) tell(w *stranger, r *schemas.Row) {
 		a.told++
 	}
 	i := &insight{
-		addr: w.addr, object: w.object, region: strings.Clone(t.p.Region), day: r.Minute.Day(), start: r.Minute, last: r.Minute,
+		addr: w.addr, object: w.addr.String(), region: strings.Clone(t.p.Region), day: r.Minute.Day(), start: r.Minute, last: r.Minute,
 		why: w.why, who: cut(t.text(r.Principal)), fresh: true,
 	}
 	i.standing = a.told == maxTold && len(w.told) == 1

@@ -25,7 +25,7 @@ type nearMiss struct {
 }
 
 // offer keeps the nearest misses. Those of the learning time are none.
-func (t *task) offer(s *slot, r *schemas.Row, v *verdict) {
+func (t *task) offer(p *principal, s *slot, r *schemas.Row, v *verdict) {
 	a := t.account
 	score, line := v.score[v.route], v.line[v.route]
 	if r.Minute < a.age.Learned() || score <= 0 {
@@ -41,7 +41,8 @@ func (t *task) offer(s *slot, r *schemas.Row, v *verdict) {
 	n := nearMiss{
 		Region: strings.Clone(t.p.Region), Object: s.addr.String(), Minute: int32(r.Minute), Count: uint64(r.Count), Score: score, Line: line,
 	}
-	what := sentence(n.Object, cut(t.text(r.Principal)), &v.why)
+	why := t.explain(p, s, v)
+	what := sentence(n.Object, cut(t.text(r.Principal)), &why)
 	n.Text = fmt.Sprintf("%s Its score is %.2g, and the line is %.2g.", what, score, line)
 	if len(a.near) == maxNear {
 		a.near = a.near[:maxNear-1]

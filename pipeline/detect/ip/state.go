@@ -435,7 +435,7 @@ func (a *account) save() *savedAccount {
 		}
 		s.Scores = append(s.Scores, h)
 	}
-	for _, w := range a.strangers() {
+	for _, w := range a.waiting {
 		s.Strangers = append(s.Strangers, w.save())
 	}
 	for _, i := range a.open {
@@ -520,7 +520,7 @@ func (a *account) loadStranger(s *savedStranger) bool {
 	}
 	w := &stranger{
 		addr: addr, first: schemas.Minute(s.First), day: s.Day, counted: s.Counted, suspicious: s.Suspicious, allowed: s.Allowed,
-		principals: s.Principals, object: addr.String(),
+		principals: s.Principals,
 	}
 	for i, f := range s.Path {
 		w.path[i] = fingerprint(f & fingerprintMask)
@@ -531,7 +531,7 @@ func (a *account) loadStranger(s *savedStranger) bool {
 	if s.Why != nil {
 		w.why = *s.Why
 	}
-	a.waiting[addr] = w
+	a.waiting = append(a.waiting, w)
 	return true
 }
 
