@@ -17,8 +17,8 @@ const Bucket = normalize.Stage
 // A Partition normalizes one lane.
 type Partition = service.Partition[*normalize.Processor]
 
-// Open prepares the normalizer of a lane.
-func Open(ctx context.Context, d *service.Deployment, lane int) (*Partition, error) {
+// Open prepares the normalizer of a lane. The resolver may be nil.
+func Open(ctx context.Context, d *service.Deployment, lane int, resolver normalize.Resolver) (*Partition, error) {
 	var decoders []decode.Decoder
 	for _, f := range formats.All() {
 		decoders = append(decoders, f)
@@ -26,7 +26,7 @@ func Open(ctx context.Context, d *service.Deployment, lane int) (*Partition, err
 	return service.Open(ctx, d, service.Stage[*normalize.Processor]{
 		Name: normalize.Stage, Partition: lane, Input: jetstream.RawStream(lane), Constants: normalize.Constants,
 		New: func(uint64) *normalize.Processor {
-			return normalize.New(normalize.Config{Lane: lane, Partitions: d.Identity.Partitions, Decoders: decoders})
+			return normalize.New(normalize.Config{Lane: lane, Partitions: d.Identity.Partitions, Decoders: decoders, Resolver: resolver})
 		},
 	})
 }

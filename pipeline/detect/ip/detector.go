@@ -54,6 +54,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/trailvane/trailvane/pipeline/address"
 	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/schemas"
 )
@@ -103,7 +104,7 @@ type slotState uint8
 const (
 	unread  slotState = iota
 	ignored           // no public address
-	address
+	public
 )
 
 // A task is the work on one pane.
@@ -220,11 +221,11 @@ func (t *task) row(r *schemas.Row) {
 // read finds out what a source address is, once per pane.
 func (t *task) read(s *slot, r *schemas.Row) {
 	s.state = ignored
-	addr, ok := Parse(t.text(r.SourceIP))
+	addr, ok := address.Parse(t.text(r.SourceIP))
 	if !ok {
 		return
 	}
-	s.state, s.addr, s.asn, s.country = address, addr, bounded(t.text(r.ASN)), bounded(t.text(r.Country))
+	s.state, s.addr, s.asn, s.country = public, addr, bounded(t.text(r.ASN)), bounded(t.text(r.Country))
 	s.path = pathOf(addr, network(s.asn), s.country)
 	if t.account.seen.knows(s.path[0]) {
 		s.known = true

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/trailvane/trailvane/pipeline/address"
 	"github.com/trailvane/trailvane/pipeline/detect/detecttest"
 	"github.com/trailvane/trailvane/schemas"
 )
@@ -45,7 +46,7 @@ func newWorld(r *rand.Rand) *world {
 				range12 = uint32(11+r.IntN(180))<<8 | uint32(r.IntN(16))<<4
 			}
 			b := range12 | uint32(r.IntN(16))
-			if _, ok := Parse(addressIn(b, 1)); ok && !used[b] {
+			if _, ok := address.Parse(addressIn(b, 1)); ok && !used[b] {
 				used[b] = true
 				n.blocks = append(n.blocks, b)
 			}
