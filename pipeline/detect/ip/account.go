@@ -152,26 +152,42 @@ func (a *account) roll(day int32) bool {
 	a.news.roll(days)
 	a.day, a.told, a.linesBefore = day, 0, false
 	a.seen.forget(day)
-	a.waiting = slices.DeleteFunc(a.waiting, a.settled)
 	return true
 }
 
-// settled decides on a stranger at the beginning of a day, and reports whether it need not wait any more.
+// waitTime is how long a suspicious address is not learned: so that it is suspicious in every region that it enters, and one that
+// comes back the next morning is told again.
+const waitTime = schemas.Day
+
+// ripen learns the suspicious addresses that have waited for long enough, for those too that came from them.
+func (t *task) ripen(now schemas.Minute) {
+	for _, s := range t.account.waiting {
+		if s.suspicious && s.allowed && int64(s.first)+int64(waitTime) <= int64(now) {
+			t.welcome(s)
+		}
+	}
+}
+
+// welcome learns an address that waited.
+func (t *task) welcome(s *stranger) {
+	s.suspicious = false
+	t.account.learn(&s.path)
+	for _, h := range s.principals {
+		if p := t.account.people[h]; p != nil && p.learn(&s.path, max(p.day, 0)) {
+			t.state.people.touch(p.slice)
+		}
+	}
+}
+
+// settled reports, at the beginning of a day, whether a stranger need not wait any more.
 func (a *account) settled(s *stranger) bool {
-	if int64(s.first)+int64(schemas.Day) > int64(a.day)*int64(schemas.Day) && s.suspicious {
-		return false // for 24 hours
-	}
-	if s.suspicious && s.allowed {
-		a.learn(&s.path)
-		s.suspicious = false
-	}
 	for _, t := range s.told {
 		// A row may come a day after its region's watermark, and must not make the insight of its day a second time.
 		if w := a.regions[t.region]; int64(w) < (int64(t.day)+2)*int64(schemas.Day) {
 			return false
 		}
 	}
-	return s.day < a.day
+	return s.day < a.day && !(s.suspicious && int64(s.first)+int64(waitTime) > int64(a.day)*int64(schemas.Day))
 }
 
 // minAlpha keeps the logarithm finite.

@@ -13,16 +13,18 @@
 // /48, network or /32, country or /12. D is asked twice: of what the account has seen, and of what the principal has been seen
 // with (of somebody new, the account's answer counts for both).
 //
-// How usual is that? Of the days on which a principal was active (N, half-life 60 days) count those with something at least as
-// new (n_D). P = (n_D + s P')/(N + s), where P' is the same for its kind (people, roles, root) in the account, and above that a
-// shipped constant; s is 5 for a principal, 20 for a kind. Of the account, all principals together make P. The score of each
-// question is -ln P plus the logarithms of likelihood ratios of circumstances: a new user agent, a first request that
-// writes or is sensitive, another country within 30 minutes, and against it three principals in the same new network on one day.
+// How usual is that? Of the days on which a principal was active (N, half-life 60 days, from its second week on) count those with
+// something at least as new (n_D). P = (n_D + s P')/(N + s), where P' is the same for its kind (people, roles, root) in the
+// account, and above that a shipped constant; s is 5 for a principal, 20 for a kind. For the account's question all principals
+// together make P. The score of each question is -ln P plus the logarithms of likelihood ratios of circumstances: a new user
+// agent, a first request that writes or is sensitive, another country within 30 minutes; and against it that the same principal
+// was told of in that network already. From the third principal on that comes from the same new /24 on a day nobody is
+// suspicious there: they have moved. In log10p and oneIn p stands for the score, circumstances and all.
 //
-// Each score has a line: the quantile of the account's scores of new addresses (mean life 30 days, with 200 shipped ones), that
-// leaves its share of the budget: one third for the account's question, two thirds for the principal's. It is never below
-// 2.3 (p = 0.1). An address is suspicious if either score reaches its line. In an account where everybody hops between networks,
-// P is large and everything scores low, so that it stays quiet.
+// Each score has a line, which as many of the account's new addresses reach as its share of the budget allows: one third for the
+// account's question, two thirds for the principal's. It comes from their scores (mean life 30 days, with 200 shipped ones):
+// the tenth that scores highest, and an exponential tail beyond. It is never below 2.3 (p = 0.1). An address is suspicious if
+// either score reaches its line. Where everybody hops between networks P is large and everything scores low.
 //
 // The insight ends when its region was silent about the address for 30 minutes, or with the day, at the minute after its last
 // request. An address is learned at once, a suspicious one 24 hours after its first request, and one that was only denied never.
@@ -36,7 +38,7 @@
 //
 // An attacker inside a network that the principal uses: behind the same NAT, in the same VPN, in the same address range of a
 // cloud. An address that a colleague has used before. The first day of an account. A young account, whose principals have no
-// habits yet. Whoever is denied first and let in later the same day is judged by the first request only. What is new beyond
+// habits yet. A principal that often comes from new networks of its country. Whoever is denied first and let in later the same day is judged by the first request only. What is new beyond
 // 2,000 prefixes a day is not learned that day. Hours of the day are not looked at.
 //
 // # Sources
@@ -48,6 +50,7 @@ package ip
 
 import (
 	"cmp"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -140,6 +143,8 @@ func (d *Detector) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schem
 		a.regions[p.Region] = p.Watermark
 		t.end(p.Watermark)
 		if a.roll(p.Watermark.Day()) {
+			t.ripen(schemas.Minute(min(int64(a.day)*int64(schemas.Day), math.MaxInt32)))
+			a.waiting = slices.DeleteFunc(a.waiting, a.settled)
 			t.trim()
 		}
 	}
@@ -309,11 +314,12 @@ func (t *task) learn(p *principal, s *slot, r *schemas.Row, depth int, welcome b
 		p.country, p.at = s.path[4], r.Minute // to five minutes, so that not every request is a change
 		t.state.people.touch(p.slice)
 	}
-	if s.path[0] == p.last && (agent == 0 || agent == p.lastAgent) && p.today > 0 {
+	counts := r.Minute >= a.age.Learned()
+	if s.path[0] == p.last && (agent == 0 || agent == p.lastAgent) && (p.today > 0 || !counts) {
 		return
 	}
 	changed := false
-	if r.Minute >= a.age.Learned() {
+	if counts {
 		changed = t.exposed(p, s, depth)
 	}
 	if welcome {

@@ -14,9 +14,9 @@ import (
 
 // One test per promise of the detection specification (sections 1 and 4) and of the vendor's pages that it cites.
 
-const start = detecttest.Epoch + 8*schemas.Day
+const start = detecttest.Epoch + 20*schemas.Day
 
-// habit is eight days in which alice works from one address, and the feed that goes on.
+// habit is twenty days in which alice works from one address, and the feed that goes on.
 func habit(t testing.TB) (*Detector, *detecttest.Feed) {
 	t.Helper()
 	d := New()
@@ -247,7 +247,7 @@ func TestExplainer(t *testing.T) {
 		t.Errorf("near misses: %+v", misses)
 	}
 	if l := d.Learning(); len(l) != 0 {
-		t.Errorf("learning after eight days: %+v", l)
+		t.Errorf("learning after twenty days: %+v", l)
 	}
 	young := New()
 	p := (&detecttest.Feed{Account: f.Account, Region: "r", Lateness: 15}).Pane([]detecttest.Call{call(start, "203.0.113.77", "alice")})

@@ -166,6 +166,9 @@ func knew(depth int, s *slot) string {
 func (t *task) stranger(p *principal, s *slot, r *schemas.Row, allowed bool) bool {
 	a := t.account
 	day := r.Minute.Day()
+	if t.ripen(r.Minute); a.seen.knows(s.path[0]) {
+		return allowed
+	}
 	w := a.stranger(s.addr)
 	if w == nil {
 		return t.first(p, s, r, allowed)
@@ -173,7 +176,7 @@ func (t *task) stranger(p *principal, s *slot, r *schemas.Row, allowed bool) boo
 	w.allowed = w.allowed || allowed
 	w.met(p.hash)
 	switch last, told := w.toldDay(t.p.Region); {
-	case !w.suspicious && day <= w.day, w.suspicious && w.allowed && int64(r.Minute) >= int64(w.first)+int64(schemas.Day):
+	case !w.suspicious && day <= w.day:
 		return t.accept(w, allowed)
 	case told && day <= last:
 	case w.suspicious && day <= w.day:
@@ -239,8 +242,7 @@ func (t *task) accept(w *stranger, allowed bool) bool {
 	if !w.allowed {
 		return false
 	}
-	w.suspicious = false
-	t.account.learn(&w.path)
+	t.welcome(w)
 	if len(w.told) == 0 {
 		t.account.dismiss(w)
 	}
@@ -251,6 +253,7 @@ func (t *task) accept(w *stranger, allowed bool) bool {
 func (t *task) tell(w *stranger, r *schemas.Row) {
 	a := t.account
 	w.tell(t.p.Region, r.Minute.Day())
+	standing := false
 	if w.counted != a.day {
 		if a.told >= maxTold {
 			t.more()
@@ -258,12 +261,12 @@ func (t *task) tell(w *stranger, r *schemas.Row) {
 		}
 		w.counted = a.day
 		a.told++
+		standing = a.told == maxTold
 	}
 	i := &insight{
 		addr: w.addr, object: w.addr.String(), region: strings.Clone(t.p.Region), day: r.Minute.Day(), start: r.Minute, last: r.Minute,
-		why: w.why, who: cut(t.text(r.Principal)), fresh: true,
+		why: w.why, who: cut(t.text(r.Principal)), standing: standing, fresh: true,
 	}
-	i.standing = a.told == maxTold && len(w.told) == 1
 	a.open = append(a.open, i)
 }
 

@@ -200,20 +200,24 @@ func (p *principal) learn(at *path, day int32) (changed bool) {
 	return c[0] || c[1] || c[2]
 }
 
+// newcomerDays is how long a principal's days do not count as its own habits: office, home and phone are all new at first, and that
+// they were would hide a thief for months. Its kind and the account count them, or teams that roam would be told in their first weeks.
+const newcomerDays = 7
+
 // begin moves a principal to a day.
 func (p *principal) begin(day int32) bool {
 	if day <= p.day {
 		return false
 	}
 	f := habitDecay(day - p.day)
-	today := float32(0)
-	if p.today > 0 {
+	today, counts := float32(0), p.today > 0 && p.day-p.born >= newcomerDays
+	if counts {
 		today = 1
 	}
 	p.days = float32(float64(p.days+today) * f)
 	for d := range p.deep {
 		n := p.deep[d]
-		if p.today > 0 && d <= int(p.today) {
+		if counts && d <= int(p.today) {
 			n++
 		}
 		p.deep[d] = float32(float64(n) * f)

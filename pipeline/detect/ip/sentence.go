@@ -19,7 +19,7 @@ func sentence(object, who string, w *schemas.Why) string {
 	b.WriteString(who)
 	switch {
 	case a.PrincipalDays == 0:
-		b.WriteString(": the account knew nothing " + beyond(a.AccountKnew) + ", and the principal is new")
+		b.WriteString(": the account knew nothing " + beyond(a.AccountKnew) + ", and " + who + " has no habits yet")
 	case a.AccountKnew == a.PrincipalKnew:
 		b.WriteString(": neither the account nor " + who + " knew anything " + beyond(a.AccountKnew))
 	default:
