@@ -36,12 +36,13 @@ type account struct {
 
 const noWatermark = -1 << 31
 
-// maxStrangers bounds the addresses that were judged and are not learned: flagged ones for a day, denied ones for the rest of the
-// day. An account is probed by dozens of addresses a day; beyond that the oldest is forgotten, and may be judged again.
+// maxStrangers bounds the addresses that were judged and are not learned: flagged ones for a day, denied ones for the rest
+// of the day. An account is probed by dozens of addresses a day; beyond that the oldest is forgotten, and may be judged
+// again.
 const maxStrangers = 256
 
-// maxTold bounds the addresses of an account that are told one by one on a day. Ten are three times the budget of a month: whoever
-// has read them knows that something is wrong. The tenth stays open for the day, and counts the further ones.
+// maxTold bounds the addresses of an account that are told one by one on a day. Ten are three times the budget of a month:
+// whoever has read them knows that something is wrong. The tenth stays open for the day, and counts the further ones.
 const maxTold = 10
 
 // A stranger is an address that was judged and not learned: it is suspicious, or all its requests were denied.
@@ -155,8 +156,8 @@ func (a *account) roll(day int32) bool {
 	return true
 }
 
-// waitTime is how long a suspicious address is not learned: so that it is suspicious in every region that it enters, and one that
-// comes back the next morning is told again.
+// waitTime is how long a suspicious address is not learned: so that it is suspicious in every region that it enters, and one
+// that comes back the next morning is told again.
 const waitTime = schemas.Day
 
 // ripen learns the suspicious addresses that have waited for long enough, for those too that came from them.
@@ -204,7 +205,8 @@ func (a *account) line(budget float64) [routes]float64 {
 	return a.lines
 }
 
-// alpha is the share of new addresses that may be flagged by a route: at most a half of them, in an account that has next to none.
+// alpha is the share of new addresses that may be flagged by a route: at most a half of them, in an account that has next to
+// none.
 func (a *account) alpha(route int, budget float64) float64 {
 	if !(budget > 0) { // also NaN
 		budget = 0

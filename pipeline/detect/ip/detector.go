@@ -3,31 +3,32 @@
 // # Signal
 //
 // The first request of an address that the account has not seen for 90 days, in any region, by people and machines of the
-// account; calls of cloud services, private addresses and what is no address are left out. The insight object is the address. An
-// address is told once per region and UTC day, at its first request there.
+// account; calls of cloud services, private addresses and what is no address are left out. The insight object is the
+// address. An address is told once per region and UTC day, at its first request there.
 //
 // # Model
 //
-// How new is it? An address is known as itself, by its /24, its /16, its network (ASN) and its country; the depth D is the first
-// of these that is known, 0 to 5. Without a database, /12 and /8 stand for network and country; of IPv6 the steps are /128, /64,
-// /48, network or /32, country or /12. D is asked twice: of what the account has seen, and of what the principal has been seen
-// with (of somebody new, the account's answer counts for both).
+// How new is it? An address is known as itself, by its /24, its /16, its network (ASN) and its country; the depth D is the
+// first of these that is known, 0 to 5. Without a database, /12 and /8 stand for network and country; of IPv6 the steps are
+// /128, /64, /48, network or /32, country or /12. D is asked twice: of what the account has seen, and of what the principal
+// has been seen with (of somebody new, the account's answer counts for both).
 //
-// How usual is that? Of the days on which a principal was active (N, half-life 60 days, from its second week on) count those with
-// something at least as new (n_D). P = (n_D + s P')/(N + s), where P' is the same for its kind (people, roles, root) in the
-// account, and above that a shipped constant; s is 5 for a principal, 20 for a kind. For the account's question all principals
-// together make P. The score of each question is -ln P plus the logarithms of likelihood ratios of circumstances: a new user
-// agent, a first request that writes or is sensitive, another country within 30 minutes; and against it that the same principal
-// was told of in that network already. From the third principal on that comes from the same new /24 on a day nobody is
-// suspicious there: they have moved. In log10p and oneIn p stands for the score, circumstances and all.
+// How usual is that? Of the days on which a principal was active (N, half-life 60 days, from its second week on) count those
+// with something at least as new (n_D). P = (n_D + s P')/(N + s), where P' is the same for its kind (people, roles, root) in
+// the account, and above that a shipped constant; s is 5 for a principal, 20 for a kind. For the account's question all
+// principals together make P. The score of each question is -ln P plus the logarithms of likelihood ratios of circumstances:
+// a new user agent, a first request that writes or is sensitive, another country within 30 minutes; and against it that the
+// same principal was told of in that network already. From the third principal on that comes from the same new /24 on a day
+// nobody is suspicious there: they have moved. In log10p and oneIn p stands for the score, circumstances and all.
 //
-// Each score has a line, which as many of the account's new addresses reach as its share of the budget allows: one third for the
-// account's question, two thirds for the principal's. It comes from their scores (mean life 30 days, with 200 shipped ones):
-// the tenth that scores highest, and an exponential tail beyond. It is never below 2.3 (p = 0.1). An address is suspicious if
-// either score reaches its line. Where everybody hops between networks P is large and everything scores low.
+// Each score has a line, which as many of the account's new addresses reach as its share of the budget allows: one third for
+// the account's question, two thirds for the principal's. It comes from their scores (mean life 30 days, with 200 shipped
+// ones): the tenth that scores highest, and an exponential tail beyond. It is never below 2.3 (p = 0.1). An address is
+// suspicious if either score reaches its line. Where everybody hops between networks P is large and everything scores low.
 //
-// The insight ends when its region was silent about the address for 30 minutes, or with the day, at the minute after its last
-// request. An address is learned at once, a suspicious one 24 hours after its first request, and one that was only denied never.
+// The insight ends when its region was silent about the address for 30 minutes, or with the day, at the minute after its
+// last request. An address is learned at once, a suspicious one 24 hours after its first request, and one that was only
+// denied never.
 //
 // # Defaults
 //
@@ -38,14 +39,15 @@
 //
 // An attacker inside a network that the principal uses: behind the same NAT, in the same VPN, in the same address range of a
 // cloud. An address that a colleague has used before. The first day of an account. A young account, whose principals have no
-// habits yet. A principal that often comes from new networks of its country. Whoever is denied first and let in later the same day is judged by the first request only. What is new beyond
-// 2,000 prefixes a day is not learned that day. Hours of the day are not looked at.
+// habits yet. A principal that often comes from new networks of its country. Whoever is denied first and let in later the
+// same day is judged by the first request only. What is new beyond 2,000 prefixes a day is not learned that day. Hours of
+// the day are not looked at.
 //
 // # Sources
 //
-// ActionTrail, "Overview of Insights events" (one event per address and day, at its first request) and "Insights event structure".
-// It documents no threshold, and warns of addresses that differ much; so the model is Trailvane's own. Back-off as in Teh 2006
-// (Pitman-Yor); the address and its networks as in SageMaker IP Insights, without learning vectors.
+// ActionTrail, "Overview of Insights events" (one event per address and day, at its first request) and "Insights event
+// structure". It documents no threshold, and warns of addresses that differ much; so the model is Trailvane's own. Back-off
+// as in Teh 2006 (Pitman-Yor); the address and its networks as in SageMaker IP Insights, without learning vectors.
 package ip
 
 import (
@@ -305,8 +307,8 @@ func (t *task) trim() {
 	}
 }
 
-// learn notes where an allowed request came from, and how new that was to its principal's day. What is suspicious counts, and is
-// not learned.
+// learn notes where an allowed request came from, and how new that was to its principal's day. What is suspicious counts,
+// and is not learned.
 func (t *task) learn(p *principal, s *slot, r *schemas.Row, depth int, welcome bool) {
 	a := t.account
 	agent := t.agent(r.UserAgent)

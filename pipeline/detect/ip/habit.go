@@ -156,8 +156,9 @@ var shippedTail = func() (t [routes][bins + 1]float64) {
 // tailShare is where the tail begins: the tenth of the new addresses that score highest.
 const tailShare = 0.1
 
-// line returns the score that a share q of the new addresses reaches. Beyond the tail's beginning it is that of an exponential with
-// the mean excess of the tail: the share asked for is one address in a few hundred, of which an account has seen one or none.
+// line returns the score that a share q of the new addresses reaches. Beyond the tail's beginning it is that of an
+// exponential with the mean excess of the tail: the share asked for is one address in a few hundred, of which an account has
+// seen one or none.
 func (h *histogram) line(route int, q float64) float64 {
 	total := float64(shippedWeight)
 	for _, w := range h.weight {

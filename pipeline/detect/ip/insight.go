@@ -44,7 +44,8 @@ const (
 )
 
 var dimensionNames = [dimensions]string{
-	schemas.UserAgentAttribute, schemas.PrincipalAttribute, schemas.APIAttribute, schemas.ErrorCodeAttribute, "sourceIPAddress", "accessKeyId",
+	schemas.UserAgentAttribute, schemas.PrincipalAttribute, schemas.APIAttribute, schemas.ErrorCodeAttribute,
+	"sourceIPAddress", "accessKeyId",
 }
 
 const (

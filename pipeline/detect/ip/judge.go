@@ -62,7 +62,9 @@ func (t *task) judge(p *principal, s *slot, r *schemas.Row, others []uint64) ver
 
 // circumstances returns what else is odd, or reassuring, about a first request, the sum of the logarithms, and whether the caller
 // is one of a crowd.
-func (t *task) circumstances(p *principal, s *slot, r *schemas.Row, others []uint64) (list []schemas.Modifier, weight float64, crowded bool) {
+func (t *task) circumstances(p *principal, s *slot, r *schemas.Row, others []uint64) (
+	list []schemas.Modifier, weight float64, crowded bool,
+) {
 	add := func(name string, ratio float64) {
 		list = append(list, schemas.Modifier{Name: name, Ratio: ratio})
 		weight += model.Ln(ratio)
@@ -71,12 +73,13 @@ func (t *task) circumstances(p *principal, s *slot, r *schemas.Row, others []uin
 		add("new user agent", ratioAgent)
 	}
 	switch {
-	case r.Sensitive.Counts(schemas.PolicyClass) || r.Sensitive.Counts(schemas.PasswordClass) || r.Sensitive.Counts(schemas.TrailClass):
+	case sensitive(r.Sensitive):
 		add("sensitive first request", ratioSensitive)
 	case r.Write:
 		add("first request writes", ratioWrite)
 	}
-	if since := int64(r.Minute) - int64(p.at); s.country != "" && p.country != 0 && p.country != s.path[4] && since < travelTime && since > -travelTime {
+	since := int64(r.Minute) - int64(p.at)
+	if s.country != "" && p.country != 0 && p.country != s.path[4] && max(since, -since) < travelTime {
 		add("in another country a moment ago", ratioTravel)
 	}
 	crowded, told := t.company(p.hash, s, others)
@@ -87,6 +90,11 @@ func (t *task) circumstances(p *principal, s *slot, r *schemas.Row, others []uin
 		add("the same principal was told of in the same network", ratioTold)
 	}
 	return list, weight, crowded
+}
+
+// sensitive reports whether an operation counts as one of any class.
+func sensitive(s schemas.Sensitive) bool {
+	return s.Counts(schemas.PolicyClass) || s.Counts(schemas.PasswordClass) || s.Counts(schemas.TrailClass)
 }
 
 // company looks at the addresses that wait: whether enough principals come from the /24 of an address that nobody has
@@ -103,8 +111,8 @@ func (t *task) company(hash uint64, s *slot, others []uint64) (crowded, told boo
 				met.met(h)
 			}
 		}
-		if o.addr != s.addr && o.suspicious && (o.path[2] == s.path[2] || o.path[3] == s.path[3]) && slices.Contains(o.principals, hash) {
-			told = true
+		if o.addr != s.addr && o.suspicious && (o.path[2] == s.path[2] || o.path[3] == s.path[3]) {
+			told = told || slices.Contains(o.principals, hash)
 		}
 	}
 	return len(met.principals) >= crowd, told

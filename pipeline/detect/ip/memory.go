@@ -67,8 +67,8 @@ func (s *seen) learn(p *path, day int32, mayLearn uint32) {
 	}
 }
 
-// forget drops what was not used for long, and makes room for another day: the longest unused goes first, of equals the smallest
-// fingerprint.
+// forget drops what was not used for long, and makes room for another day: the longest unused goes first, of equals the
+// smallest fingerprint.
 func (s *seen) forget(day int32) {
 	s.learned = 0
 	var old []dated
@@ -200,8 +200,9 @@ func (p *principal) learn(at *path, day int32) (changed bool) {
 	return c[0] || c[1] || c[2]
 }
 
-// newcomerDays is how long a principal's days do not count as its own habits: office, home and phone are all new at first, and that
-// they were would hide a thief for months. Its kind and the account count them, or teams that roam would be told in their first weeks.
+// newcomerDays is how long a principal's days do not count as its own habits: office, home and phone are all new at first,
+// and that they were would hide a thief for months. Its kind and the account count them, or teams that roam would be told in
+// their first weeks.
 const newcomerDays = 7
 
 // begin moves a principal to a day.

@@ -39,7 +39,8 @@ func (t *task) offer(p *principal, s *slot, r *schemas.Row, v *verdict) {
 		return
 	}
 	n := nearMiss{
-		Region: strings.Clone(t.p.Region), Object: s.addr.String(), Minute: int32(r.Minute), Count: uint64(r.Count), Score: score, Line: line,
+		Region: strings.Clone(t.p.Region), Object: s.addr.String(), Minute: int32(r.Minute),
+		Count: uint64(r.Count), Score: score, Line: line,
 	}
 	why := t.explain(p, s, v)
 	what := sentence(n.Object, cut(t.text(r.Principal)), &why)

@@ -537,7 +537,8 @@ func (a *account) loadStranger(s *savedStranger) bool {
 
 func (a *account) loadInsight(s *savedInsight) bool {
 	addr, ok := netip.AddrFromSlice(s.Addr)
-	if !ok || s.Why.Address == nil || len(s.Top) != dimensions || s.Last < s.Start || s.Last == math.MaxInt32 || len(s.Samples) > maxSamples {
+	if !ok || s.Why.Address == nil || len(s.Top) != dimensions || len(s.Samples) > maxSamples ||
+		s.Last < s.Start || s.Last == math.MaxInt32 {
 		return false
 	}
 	i := &insight{
