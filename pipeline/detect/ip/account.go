@@ -112,17 +112,17 @@ func (a *account) dismiss(s *stranger) {
 	a.waiting = slices.Delete(a.waiting, i, i+1)
 }
 
-// admit makes room for a stranger, and reports whether there is any: who has been told of is not forgotten, or it would be
+// room makes room for another stranger, and reports whether there is any: who has been told of is not forgotten, or it would be
 // told twice.
-func (a *account) admit(s *stranger) bool {
-	if len(a.waiting) >= maxStrangers {
-		i := slices.IndexFunc(a.waiting, func(old *stranger) bool { return len(old.told) == 0 })
-		if i < 0 {
-			return false
-		}
-		a.waiting = slices.Delete(a.waiting, i, i+1)
+func (a *account) room() bool {
+	if len(a.waiting) < maxStrangers {
+		return true
 	}
-	a.waiting = append(a.waiting, s)
+	i := slices.IndexFunc(a.waiting, func(old *stranger) bool { return len(old.told) == 0 })
+	if i < 0 {
+		return false
+	}
+	a.waiting = slices.Delete(a.waiting, i, i+1)
 	return true
 }
 

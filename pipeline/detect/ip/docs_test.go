@@ -2,8 +2,10 @@ package ip
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -275,4 +277,73 @@ func BenchmarkNewAddresses(b *testing.B) {
 		watch(d, panes[i%len(panes):][:1])
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/rows, "ns/row")
+}
+
+// A flood that is cut by restarts, with countries, denied calls and two regions, is told as if there were none, and leaves the same
+// state.
+func TestRestartInAFlood(t *testing.T) {
+	var panes []schemas.Pane
+	feeds := map[string]*detecttest.Feed{}
+	for i := range schemas.Minute(400) {
+		region := []string{"eu-west-1", "us-east-1"}[i%2]
+		if feeds[region] == nil {
+			feeds[region] = &detecttest.Feed{Account: schemas.Account{Provider: schemas.AWS, ID: "1"}, Region: region, Lateness: 15}
+		}
+		var calls []detecttest.Call
+		for k := range 5 {
+			n := int(i)*5 + k
+			c := call(detecttest.Epoch+i*60, fmt.Sprintf("%d.%d.%d.9", 60+n%90, n/9%256, n%251), fmt.Sprint("user", n%13))
+			c.ASN, c.Country = fmt.Sprint("AS", n%17), []string{"DE", "NL", ""}[n%3]
+			c.Error = []string{"", "", "AccessDenied"}[n/7%3]
+			if i < 200 && k > 0 {
+				c = call(detecttest.Epoch+i*60, "203.0.113.7", fmt.Sprint("user", n%13))
+			}
+			calls = append(calls, c)
+		}
+		panes = append(panes, feeds[region].Pane(calls))
+	}
+	for _, f := range feeds {
+		panes = append(panes, f.End())
+	}
+	run := func(every int) (found []string, state map[string]string) {
+		d := New()
+		state = make(map[string]string)
+		keep := func() {
+			if err := d.Snapshot(func(key string, b []byte) { state[key] = string(b) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range panes {
+			for _, f := range watch(d, panes[i:i+1]) {
+				found = append(found, fmt.Sprintf("%+v %+v", f, *f.Why.Address))
+			}
+			if i%every == every-1 {
+				keep()
+				d = New()
+				for key, b := range state {
+					if err := d.Restore(key, []byte(b)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+		keep()
+		return found, state
+	}
+	want, wantState := run(1 << 30)
+	got, gotState := run(3)
+	if strip(want) != strip(got) {
+		t.Errorf("restarts change what is told: %d and %d findings", len(want), len(got))
+	}
+	if !maps.Equal(wantState, gotState) {
+		t.Error("restarts change the state")
+	}
+	if len(want) < 20 {
+		t.Errorf("only %d findings: the flood was not tested", len(want))
+	}
+}
+
+// strip leaves out addresses in memory.
+func strip(found []string) string {
+	return regexp.MustCompile(`0x[0-9a-f]+`).ReplaceAllString(strings.Join(found, "\n"), "")
 }

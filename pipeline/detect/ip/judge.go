@@ -100,7 +100,8 @@ func sensitive(s schemas.Sensitive) bool {
 // company looks at the addresses that wait: whether enough principals come from the /24 of an address that nobody has
 // learned yet, and whether the principal was told of in its /16 or network.
 func (t *task) company(hash uint64, s *slot, others []uint64) (crowded, told bool) {
-	var met stranger
+	var buffer [crowd]uint64
+	met := stranger{principals: buffer[:0]}
 	met.met(hash)
 	for _, h := range others {
 		met.met(h)
@@ -215,20 +216,22 @@ func (t *task) first(p *principal, s *slot, r *schemas.Row, allowed bool) bool {
 			return true
 		}
 	}
+	if !a.room() { // nobody could see to it that it is told once
+		if v.suspicious {
+			t.more()
+		}
+		return false
+	}
 	w := &stranger{
 		addr: s.addr, path: s.path, first: r.Minute, day: r.Minute.Day(), counted: a.day - 1, suspicious: v.suspicious,
 		allowed: allowed,
 	}
 	w.met(p.hash)
-	switch {
-	case a.admit(w):
-		t.count(r, &v)
-		if v.suspicious {
-			w.why = t.explain(p, s, &v)
-			t.tell(w, r)
-		}
-	case v.suspicious: // nobody could see to it that it is told once
-		t.more()
+	a.waiting = append(a.waiting, w)
+	t.count(r, &v)
+	if v.suspicious {
+		w.why = t.explain(p, s, &v)
+		t.tell(w, r)
 	}
 	return false
 }
