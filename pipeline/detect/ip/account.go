@@ -174,7 +174,8 @@ func (t *task) welcome(s *stranger) {
 	s.suspicious = false
 	t.account.learn(&s.path)
 	for _, h := range s.principals {
-		if p := t.account.people[h]; p != nil && p.learn(&s.path, max(p.day, 0)) {
+		if p := t.account.people[h]; p != nil && p.learn(&s.path, p.day) {
+			p.last = 0 // what it has learned may have pushed out where it was last
 			t.state.people.touch(p.slice)
 		}
 	}
