@@ -293,7 +293,7 @@ func TestRestartInAFlood(t *testing.T) {
 		for k := range 5 {
 			n := int(i)*5 + k
 			c := call(detecttest.Epoch+i*60, fmt.Sprintf("%d.%d.%d.9", 60+n%90, n/9%256, n%251), fmt.Sprint("user", n%13))
-			c.ASN, c.Country = fmt.Sprint("AS", n%17), []string{"DE", "NL", ""}[n%3]
+			c.ASN, c.Country = fmt.Sprint("AS", n%17), []string{"DE", "NL", "", "FR", "SE", "US", "BR"}[n%7]
 			c.Error = []string{"", "", "AccessDenied"}[n/7%3]
 			if i < 200 && k > 0 {
 				c = call(detecttest.Epoch+i*60, "203.0.113.7", fmt.Sprint("user", n%13))
