@@ -104,7 +104,7 @@ func newDated(f fingerprint, day int32) dated {
 func (d dated) fingerprint() fingerprint { return fingerprint(d & fingerprintMask) }
 func (d dated) day() int32               { return int32(d >> 40) }
 
-// What is remembered of a principal, some 300 bytes: people have a handful of networks, build machines of a cloud some dozens.
+// What is remembered of a principal, at most 380 bytes: people have a handful of networks, build machines of a cloud some dozens.
 const (
 	maxNets      = 32
 	maxASNs      = 8
