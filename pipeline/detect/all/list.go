@@ -7,10 +7,12 @@ import (
 	"github.com/trailvane/trailvane/pipeline/detect/ak"
 	"github.com/trailvane/trailvane/pipeline/detect/apicallrate"
 	"github.com/trailvane/trailvane/pipeline/detect/apierrorrate"
+	"github.com/trailvane/trailvane/pipeline/detect/ip"
 )
 
 var list = []entry{
 	{ak.Type, func() detect.Detector { return ak.New() }},
 	{apicallrate.Type, func() detect.Detector { return apicallrate.New() }},
 	{apierrorrate.Type, func() detect.Detector { return apierrorrate.New() }},
+	{ip.Type, func() detect.Detector { return ip.New() }},
 }
