@@ -31,6 +31,11 @@
 // minutes of an open insight are judged by the model as it was before the insight. An hour in which the logs of a region
 // were out teaches nothing.
 //
+// # How broad a key is
+//
+// A machine may count, beside its rate or alone, how many different calls a key makes in a clock hour: see breadth. Its keys may
+// inherit the model of their owner's last key, and be judged as new ones after a long sleep: see inherit.
+//
 // # Files
 //
 // math, gap, season, tail, outage, level: the parts. rate: the model of one key. attribute: who is behind the calls. series,
