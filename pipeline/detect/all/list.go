@@ -5,8 +5,14 @@ package all
 import (
 	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/pipeline/detect/apicallrate"
+	"github.com/trailvane/trailvane/pipeline/detect/passwordchange"
+	"github.com/trailvane/trailvane/pipeline/detect/policychange"
+	"github.com/trailvane/trailvane/pipeline/detect/trailconcealment"
 )
 
 var list = []entry{
 	{apicallrate.Type, func() detect.Detector { return apicallrate.New() }},
+	{passwordchange.Type, func() detect.Detector { return passwordchange.New() }},
+	{policychange.Type, func() detect.Detector { return policychange.New() }},
+	{trailconcealment.Type, func() detect.Detector { return trailconcealment.New() }},
 }

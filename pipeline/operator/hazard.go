@@ -1,0 +1,46 @@
+package operator
+
+import "github.com/trailvane/trailvane/schemas"
+
+const kinds = int(schemas.ServicePrincipal) + 1
+
+// hazards count first times, and the principal-days that could have been one: by type of principal, and of first times
+// those that change themselves apart.
+type hazards struct {
+	firsts [kinds]float64
+	selfs  [kinds]float64
+	days   [kinds]float64
+}
+
+func kindIndex(k schemas.PrincipalType) int { return min(int(k), kinds-1) }
+
+// active notes a day of a principal without a past in the class.
+func (h *hazards) active(k schemas.PrincipalType) { h.days[kindIndex(k)]++ }
+
+func (h *hazards) first(k schemas.PrincipalType, self bool) {
+	if self {
+		h.selfs[kindIndex(k)]++
+		return
+	}
+	h.firsts[kindIndex(k)]++
+}
+
+// of returns the probability that a principal-day without a past is a first time. The shipped h0 counts as one first time in
+// 1/h0 principal-days, so that a small account that never saw one does not find the first one impossible.
+func (h *hazards) of(k schemas.PrincipalType, self bool, h0 float64) float64 {
+	i := kindIndex(k)
+	n := h.firsts[i]
+	if self {
+		n = h.selfs[i]
+	}
+	return min(1, (n+1)/(h.days[i]+1/h0))
+}
+
+func (h *hazards) roll(k int64) {
+	d := decay(k)
+	for i := range kinds {
+		h.firsts[i] *= d
+		h.selfs[i] *= d
+		h.days[i] *= d
+	}
+}

@@ -1,0 +1,225 @@
+package operator
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/trailvane/trailvane/pipeline/model"
+	"github.com/trailvane/trailvane/schemas"
+)
+
+// A call is a row of the class, made ready to be judged.
+type call struct {
+	row              *schemas.Row
+	op, act, svc     uint64
+	group            uint64 // 0 for none
+	name             string // of the operator, in keys
+	shown, groupName string
+	service, event   string
+	net, agent       string
+	netHash, asnHash uint32
+	agentBit         uint32
+	hour             uint16
+	target           schemas.Target
+	denied, weak     bool
+}
+
+func (t *task) call(r *schemas.Row) call {
+	who, ip, asn := t.text(r.Principal), t.text(r.SourceIP), t.text(r.ASN)
+	c := call{row: r, op: operatorHash(r.PrincipalType, who), shown: shown(r.PrincipalType, who), service: clip(t.text(r.Service)),
+		event: clip(t.text(r.Name)), hour: hourBit(r.Minute), target: min(r.Target, schemas.RootTarget)}
+	c.name = operatorName(r.PrincipalType, who)
+	c.svc = hashOf(c.service)
+	c.act = mix(c.svc, hashOf(c.event))
+	if c.groupName = groupOf(r.PrincipalType, who); c.groupName != "" {
+		c.group = hashOf(c.groupName) | 1
+	}
+	if ip != "" {
+		c.net = clip(network(ip))
+		c.netHash = placeHash(network(ip))
+	}
+	if asn != "" {
+		c.asnHash = placeHash(asn)
+	}
+	c.agent, c.agentBit = program(t.text(r.UserAgent))
+	c.denied = t.text(r.ErrorCode) != ""
+	c.weak = t.config.Class == schemas.TrailClass && t.text(r.ErrorCode) == noTrail
+	return c
+}
+
+// A verdict is what the model says of a call.
+type verdict struct {
+	lnP, line    float64 // ln
+	alpha        float64
+	score        float64
+	hazard       float64
+	first, habit bool
+	usual        bool // network and program are
+	days         uint32
+	operation    string
+	tier         schemas.Tier
+	target       schemas.Target
+	denied       bool
+	shown        string
+	surprises    []schemas.Surprise
+	rules        []schemas.Rule
+}
+
+const (
+	maxSurprise    = 5   // nats of one circumstance
+	surpriseWeight = 0.5 // circumstances go together: a stranger has another network and another program
+	sameNetwork    = 0.5 // of the surprise is left when the network is another one of a known provider
+
+	lnTiny = -700 // below every probability that is told
+)
+
+// judge scores a call on what was known before today.
+func (t *task) judge(c *call) verdict {
+	a, day := t.account, t.account.day
+	v := verdict{operation: c.service + "/" + c.event, tier: c.row.Sensitive.Tier(t.config.Class), target: c.target,
+		denied: c.denied, shown: c.shown}
+	opAct := a.table.get(setHash(setOpAct, c.op, c.act))
+	grpAct := (*entry)(nil)
+	if c.group != 0 {
+		grpAct = a.table.get(setHash(setGroupAct, c.group, c.act))
+	}
+	if opAct != nil {
+		v.days = uint32(opAct.hits)
+	}
+	habit := opAct.habit(day) || grpAct.habit(day)
+	who := t.who(c, &v, habit)
+	if c.weak {
+		who /= 2
+	}
+	circumstances, netKnown, agentKnown := t.circumstances(c, &v)
+	v.score = who + float64(surpriseWeight*circumstances)
+	v.usual = netKnown && agentKnown
+	v.habit = habit && v.usual && c.row.PrincipalType != schemas.RootPrincipal
+	v.lnP = max(a.scores.lnP(v.score), lnTiny)
+	v.alpha, v.line = t.alpha, t.line
+	slices.SortStableFunc(v.surprises, func(x, y schemas.Surprise) int { return cmp.Compare(y.Nats, x.Nats) })
+	v.surprises = v.surprises[:min(len(v.surprises), schemas.MaxAttributed)]
+	return v
+}
+
+// who returns how surprising it is that this operator does this.
+func (t *task) who(c *call, v *verdict, habit bool) float64 {
+	a, tab, day := t.account, &t.account.table, t.account.day
+	self := c.target == schemas.SelfTarget
+	v.first = !tab.knows(c.op, day)
+	h0 := t.config.Hazard
+	if self && t.config.SelfHazard > 0 {
+		h0 = t.config.SelfHazard
+	}
+	v.hazard = a.hazard.of(c.row.PrincipalType, self, h0)
+
+	q, known := 1.0, 1.0
+	for _, level := range [...]struct{ with, all *entry }{
+		{tab.get(setHash(setOpAct, c.op, c.act)), tab.get(setHash(setAct, c.act, 0))},
+		{tab.get(setHash(setOpService, c.op, c.svc)), tab.get(setHash(setService, c.svc, 0))},
+		{tab.get(setHash(setOp, c.op, 0)), &tab.class},
+	} {
+		if level.with.before(day) {
+			known = max(tab.earlier(level.with, day), 0.01) / (tab.n(level.all, day) + 1)
+			break
+		}
+		q = min(q, tab.newness(level.all, day))
+	}
+	nats := -model.Ln(min(1, max(float64(q*known), 1e-12)))
+	if v.first || t.config.Class == schemas.TrailClass && !habit {
+		// In the class of trails somebody is new until it is a habit: a second day of switching off is no better than the first.
+		nats = max(nats, -model.Ln(v.hazard))
+		if v.first {
+			v.surprises = append(v.surprises, schemas.Surprise{Attribute: "operator", Value: c.shown, Nats: nats})
+		}
+	}
+	return nats
+}
+
+// circumstances adds up how surprising it is that the operator does it from there, with that, at this time, to this.
+func (t *task) circumstances(c *call, v *verdict) (sum float64, netKnown, agentKnown bool) {
+	a, day := t.account, t.account.day
+	f := a.profiles[c.op]
+	if f == nil {
+		f = &profile{}
+	}
+	n, crowd := f.past(), &a.crowd
+	add := func(attribute, value string, k, all float64, newToAll bool, factor float64) {
+		nats := -model.Ln(min(1, max(k, 1)/(n+1)))
+		if newToAll {
+			nats = max(nats, -model.Ln(min(1, (all+1)/(crowd.days+1))))
+		}
+		nats = min(float64(nats*factor), maxSurprise)
+		sum += nats
+		if nats > 0.5 {
+			v.surprises = append(v.surprises, schemas.Surprise{Attribute: attribute, Value: value, Nats: nats})
+		}
+	}
+	netKnown, agentKnown = true, true
+	if c.netHash != 0 && !knows(f.nets, c.netHash, day) {
+		factor, inAccount := 1.0, a.knowsNet(c.netHash)
+		if c.asnHash != 0 && knows(f.asns, c.asnHash, day) {
+			factor = sameNetwork
+		}
+		add("network", c.net, float64(len(f.nets)), float64(crowd.nets), !inAccount, factor)
+		netKnown = factor < 1 || c.group != 0 && inAccount
+	}
+	if c.agentBit != 0 && f.programs&c.agentBit == 0 {
+		newToAll := crowd.programs&c.agentBit == 0
+		add("userAgent", c.agent, ones(f.programs), ones(crowd.programs), newToAll, 1)
+		agentKnown = c.group != 0 && !newToAll
+	}
+	if f.hours&c.hour == 0 {
+		add("hour", hourWords(c.row.Minute), ones(f.hours), ones(crowd.hours), crowd.hours&c.hour == 0, 1)
+	}
+	if bit := uint8(1) << (c.row.Auth & 7); c.row.Auth != schemas.UnknownAuth && f.auths&bit == 0 {
+		add("auth", c.row.Auth.String(), ones(f.auths), ones(crowd.auths), crowd.auths&bit == 0, 1)
+	}
+	if c.target != schemas.UnknownTarget {
+		if nats := t.targetNats(c); nats > 0 {
+			sum += nats
+			v.surprises = append(v.surprises, schemas.Surprise{Attribute: "target", Value: c.target.String(), Nats: nats})
+		}
+	}
+	return sum, netKnown, agentKnown
+}
+
+// targetShare is how often which target is met, before the account says otherwise.
+var targetShare = [...]float64{
+	schemas.OtherTarget: 1, schemas.SelfTarget: 0.2, schemas.WildcardTarget: 0.05, schemas.AdminTarget: 0.05, schemas.RootTarget: 0.02,
+}
+
+// targetNats returns how surprising the target is, of an operator who never chose it before.
+func (t *task) targetNats(c *call) float64 {
+	tab, day := &t.account.table, t.account.day
+	if tab.get(setHash(setOpTarget, c.op, uint64(c.target))).before(day) {
+		return 0
+	}
+	const shipped = 2 // operator-days
+	with := tab.n(tab.get(setHash(setActTarget, c.act, uint64(c.target))), day)
+	all := tab.n(tab.get(setHash(setAct, c.act, 0)), day)
+	p := (with + float64(shipped*targetShare[c.target])) / (all + shipped)
+	return min(maxSurprise, -model.Ln(min(1, p)))
+}
+
+// knowsNet reports whether anybody was in a network before today.
+func (a *account) knowsNet(hash uint32) bool {
+	for _, f := range a.profiles { // in any order: the answer is the same
+		if knows(f.nets, hash, a.day) {
+			return true
+		}
+	}
+	return false
+}
+
+var hourNames = [...]string{"0 to 4 o'clock", "4 to 8 o'clock", "8 to 12 o'clock", "12 to 16 o'clock", "16 to 20 o'clock", "20 to 24 o'clock"}
+
+func hourWords(m schemas.Minute) string {
+	day := m.Day()
+	block := (int64(m) - int64(day)*int64(schemas.Day)) / (4 * int64(schemas.Hour))
+	when := "working days"
+	if weekday := ((int64(day)+4)%7 + 7) % 7; weekday == 0 || weekday == 6 {
+		when = "weekends"
+	}
+	return hourNames[block] + " UTC on " + when
+}

@@ -1,0 +1,104 @@
+package operator
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/trailvane/trailvane/pipeline/model"
+	"github.com/trailvane/trailvane/schemas"
+)
+
+// sentence says in words what the figures of a finding say, and who it was.
+func sentence(f *schemas.Finding, who string) string {
+	w := f.Why.Operator
+	_, event, _ := strings.Cut(w.Operation, "/")
+	if f.Why.Operator.Operation == "/" || event == "" {
+		event = "an operation without a name"
+	}
+	var b strings.Builder
+	if len(w.Rules) > 0 {
+		r := w.Rules[0]
+		fmt.Fprintf(&b, "%s (at least %s %%); here %sby %s", r.Text, percent(r.Lower), denied(f, "tried "), who)
+	} else {
+		fmt.Fprintf(&b, "%s %s %s", who, denied(f, "tried "), event)
+		if denied(f, "x") == "" {
+			b.Reset()
+			fmt.Fprintf(&b, "%s called %s", who, event)
+		}
+	}
+	if w.FirstTime {
+		b.WriteString(", for the first time")
+	}
+	for _, s := range w.Surprises {
+		switch s.Attribute {
+		case "network":
+			b.WriteString(", from a new network")
+		case "userAgent":
+			b.WriteString(", with " + s.Value)
+		}
+	}
+	start := f.Start.Time()
+	fmt.Fprintf(&b, ", at %02d:%02d", start.Hour(), start.Minute())
+	if n := f.Statistics.InsightCount; n > 1 {
+		fmt.Fprintf(&b, ", %d events in %s", n, minutes(f.Statistics.InsightDuration))
+	}
+	for _, d := range f.Why.Drivers {
+		if d.Dimension == dimensionNames[indirect] {
+			b.WriteString(", and " + d.Value)
+			break
+		}
+	}
+	if f.Why.Route == "root" {
+		b.WriteString("; what the root does is always told.")
+	} else {
+		fmt.Fprintf(&b, "; an operator's day like this happens once in %s.", round2(f.Why.OneIn))
+	}
+	return b.String()
+}
+
+// denied returns the word if not one of the events succeeded.
+func denied(f *schemas.Finding, word string) string {
+	if f.Why.Operator.Denied == f.Statistics.InsightCount {
+		return word
+	}
+	return ""
+}
+
+func minutes(n uint32) string {
+	if n == 1 {
+		return "1 minute"
+	}
+	return strconv.FormatUint(uint64(n), 10) + " minutes"
+}
+
+func percent(x float64) string { return strconv.FormatFloat(schemas.Round(x*100), 'f', 1, 64) }
+
+// round2 writes two significant digits below a hundred, whole numbers below a million, and powers above.
+func round2(x float64) string {
+	switch {
+	case x < 100:
+		y, err := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 2, 64), 64)
+		if err != nil {
+			return "many"
+		}
+		return strconv.FormatFloat(y, 'f', -1, 64)
+	case x < 1e6:
+		return strconv.FormatFloat(x, 'f', 0, 64)
+	case x < 1e9:
+		return strconv.FormatFloat(x/1e6, 'f', 0, 64) + " million"
+	case x < 1e12:
+		return strconv.FormatFloat(x/1e9, 'f', 0, 64) + " billion"
+	}
+	return "more than a trillion"
+}
+
+// nearText says in a sentence what was seen and why it was not told.
+func nearText(c *call, v *verdict) string {
+	first := "a score"
+	if v.first {
+		first = "the first time, and a score"
+	}
+	return fmt.Sprintf("%s by %s: %s of %s nats; an operator's day like this happens once in %s, and one in %s would have been told.",
+		clip(c.event), v.shown, first, round2(v.score), round2(model.Exp(-v.lnP)), round2(model.Exp(-v.line)))
+}
