@@ -20,6 +20,7 @@ type call struct {
 	netHash, asnHash uint32
 	agentBit         uint32
 	hour             uint16
+	authBit          uint8
 	target           schemas.Target
 	denied, weak     bool
 }
@@ -42,6 +43,9 @@ func (t *task) call(r *schemas.Row) call {
 		c.asnHash = placeHash(asn)
 	}
 	c.agent, c.agentBit = program(t.text(r.UserAgent))
+	if r.Auth != schemas.UnknownAuth {
+		c.authBit = 1 << (r.Auth & 7)
+	}
 	c.denied = t.text(r.ErrorCode) != ""
 	c.weak = t.config.Class == schemas.TrailClass && t.text(r.ErrorCode) == noTrail
 	return c
@@ -69,6 +73,8 @@ const (
 	maxSurprise    = 5   // nats of one circumstance
 	surpriseWeight = 0.5 // circumstances go together: a stranger has another network and another program
 	sameNetwork    = 0.5 // of the surprise is left when the network is another one of a known provider
+
+	worthTelling = 0.5 // nats
 
 	lnTiny = -700 // below every probability that is told
 )
@@ -136,44 +142,43 @@ func (t *task) who(c *call, v *verdict, habit bool) float64 {
 	return nats
 }
 
-// circumstances adds up how surprising it is that the operator does it from there, with that, at this time, to this.
+// circumstances adds up how surprising it is that the operator does it from there, with that, at this time, to this. What the
+// operator was not seen with before costs -ln of its own share of news and of the share of others who know it, or, if nobody
+// does, of the account's share of news: somebody without a past is judged as anybody.
 func (t *task) circumstances(c *call, v *verdict) (sum float64, netKnown, agentKnown bool) {
 	a, day := t.account, t.account.day
 	f := a.profiles[c.op]
 	if f == nil {
 		f = &profile{}
 	}
-	n, crowd := f.past(), &a.crowd
-	add := func(attribute, value string, k, all float64, newToAll bool, factor float64) {
-		nats := -model.Ln(min(1, max(k, 1)/(n+1)))
-		if newToAll {
-			nats = max(nats, -model.Ln(min(1, (all+1)/(crowd.days+1))))
-		}
-		nats = min(float64(nats*factor), maxSurprise)
+	others, crowd := a.others(c), &a.crowd
+	add := func(attribute, value string, own, all float64, known uint64, factor float64) {
+		news := min(1, max(own, 1)/(f.past()+1))
+		share := max(float64(known+1)/float64(others.all+1), min(1, (all+1)/(crowd.days+1)))
+		nats := min(float64(-model.Ln(news*share)*factor), maxSurprise)
 		sum += nats
-		if nats > 0.5 {
+		if nats > worthTelling {
 			v.surprises = append(v.surprises, schemas.Surprise{Attribute: attribute, Value: value, Nats: nats})
 		}
 	}
 	netKnown, agentKnown = true, true
 	if c.netHash != 0 && !knows(f.nets, c.netHash, day) {
-		factor, inAccount := 1.0, a.knowsNet(c.netHash)
+		factor := 1.0
 		if c.asnHash != 0 && knows(f.asns, c.asnHash, day) {
 			factor = sameNetwork
 		}
-		add("network", c.net, float64(len(f.nets)), float64(crowd.nets), !inAccount, factor)
-		netKnown = factor < 1 || c.group != 0 && inAccount
+		add("network", c.net, float64(len(f.nets)), float64(crowd.nets), others.net, factor)
+		netKnown = factor < 1 || c.group != 0 && others.net > 0
 	}
 	if c.agentBit != 0 && f.programs&c.agentBit == 0 {
-		newToAll := crowd.programs&c.agentBit == 0
-		add("userAgent", c.agent, ones(f.programs), ones(crowd.programs), newToAll, 1)
-		agentKnown = c.group != 0 && !newToAll
+		add("userAgent", c.agent, ones(f.programs), ones(crowd.programs), others.program, 1)
+		agentKnown = c.group != 0 && others.program > 0
 	}
 	if f.hours&c.hour == 0 {
-		add("hour", hourWords(c.row.Minute), ones(f.hours), ones(crowd.hours), crowd.hours&c.hour == 0, 1)
+		add("hour", hourWords(c.row.Minute), ones(f.hours), ones(crowd.hours), others.hour, 1)
 	}
-	if bit := uint8(1) << (c.row.Auth & 7); c.row.Auth != schemas.UnknownAuth && f.auths&bit == 0 {
-		add("auth", c.row.Auth.String(), ones(f.auths), ones(crowd.auths), crowd.auths&bit == 0, 1)
+	if c.authBit != 0 && f.auths&c.authBit == 0 {
+		add("auth", c.row.Auth.String(), ones(f.auths), ones(crowd.auths), others.auth, 1)
 	}
 	if c.target != schemas.UnknownTarget {
 		if nats := t.targetNats(c); nats > 0 {
@@ -182,6 +187,33 @@ func (t *task) circumstances(c *call, v *verdict) (sum float64, netKnown, agentK
 		}
 	}
 	return sum, netKnown, agentKnown
+}
+
+// Others are the other principals of an account who know what a call came with, weighted by their active days in 64ths:
+// whole numbers, so that their order does not matter.
+type others struct{ all, net, program, hour, auth uint64 }
+
+func (a *account) others(c *call) (o others) {
+	for _, f := range a.profiles {
+		if f.hash == c.op {
+			continue
+		}
+		days := uint64(float64(f.days) * 64)
+		o.all += days
+		if c.netHash != 0 && knows(f.nets, c.netHash, a.day) {
+			o.net += days
+		}
+		if f.programs&c.agentBit != 0 {
+			o.program += days
+		}
+		if f.hours&c.hour != 0 {
+			o.hour += days
+		}
+		if f.auths&c.authBit != 0 {
+			o.auth += days
+		}
+	}
+	return o
 }
 
 // targetShare is how often which target is met, before the account says otherwise.
@@ -200,16 +232,6 @@ func (t *task) targetNats(c *call) float64 {
 	all := tab.n(tab.get(setHash(setAct, c.act, 0)), day)
 	p := (with + float64(shipped*targetShare[c.target])) / (all + shipped)
 	return min(maxSurprise, -model.Ln(min(1, p)))
-}
-
-// knowsNet reports whether anybody was in a network before today.
-func (a *account) knowsNet(hash uint32) bool {
-	for _, f := range a.profiles { // in any order: the answer is the same
-		if knows(f.nets, hash, a.day) {
-			return true
-		}
-	}
-	return false
 }
 
 var hourNames = [...]string{"0 to 4 o'clock", "4 to 8 o'clock", "8 to 12 o'clock", "12 to 16 o'clock", "16 to 20 o'clock", "20 to 24 o'clock"}
