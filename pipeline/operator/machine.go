@@ -125,8 +125,7 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 		}
 		if r.Minute != minute || hour == 0 {
 			minute, hour = r.Minute, hourBit(r.Minute)
-			a.see(minute)
-			t.learned = a.age.Learned()
+			t.at(minute, s.Budget)
 		}
 		if m.seen.add(r, hour) {
 			t.meet(r)
@@ -138,8 +137,8 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 	if p.Watermark > t.region.watermark {
 		t.region.watermark = p.Watermark
 		t.silence()
-		if a.begun && p.Watermark.Day() > a.day {
-			a.roll(p.Watermark.Day())
+		if day := p.Watermark.Day(); a.begun && day > a.day {
+			a.roll(day)
 		}
 	}
 	if p.Close {
@@ -154,12 +153,21 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 	}
 }
 
-// see takes a minute with events into account.
-func (a *account) see(m schemas.Minute) {
+// at takes a minute with events into account. The day of operators ends with the first event of the next one, not with the
+// watermark: else what a stranger does in the first minutes after a quiet night would belong to yesterday, and his network
+// would be known a few minutes later.
+func (t *task) at(m schemas.Minute, budget float64) {
+	a := t.account
 	a.age.See(m)
-	if !a.begun {
-		a.begun, a.day = true, m.Day()
-		a.table.roll(a.day)
+	t.learned = a.age.Learned()
+	switch day := m.Day(); {
+	case !a.begun:
+		a.begun, a.day = true, day
+		a.table.roll(day)
+	case day > a.day:
+		a.roll(day)
+		t.drawLine(budget)
+		t.seen.clear()
 	}
 }
 
@@ -241,7 +249,7 @@ func (t *task) learn(c *call, v *verdict, p *pair, told bool) {
 		a.today = append(a.today, opDay{op: c.op})
 		a.tested.today++
 		if v.first {
-			a.hazard.first(c.row.PrincipalType, c.target == schemas.SelfTarget)
+			a.hazard.first(c.row.PrincipalType, c.self == 1)
 		}
 	}
 	d := &a.today[i]

@@ -55,7 +55,7 @@ func (p *pair) week(day int32) (n uint64) {
 func (t *task) pair(c *call) (p *pair, overflow bool) {
 	a := t.account
 	region := hashOf(t.region.name)
-	hash := mix(mix(region, c.op), c.svc)
+	hash := mix(mix(region, c.op), hashOf(c.service))
 	if p := a.pairOf(hash, false, c.row.Minute); p != nil {
 		return p, false
 	}

@@ -169,7 +169,7 @@ func (t *task) meet(r *schemas.Row) {
 			f.grp = uint16(hashOf(g)) | 1
 		}
 	}
-	if f.touch(a.day) && !a.table.knows(hash, a.day) {
+	if f.touch(a.day) && !a.table.knows(hash, 0, a.day) {
 		a.hazard.active(r.PrincipalType)
 	}
 	if ip := t.text(r.SourceIP); ip != "" {

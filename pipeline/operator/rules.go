@@ -43,7 +43,7 @@ func (t *task) rules(c *call) []schemas.Rule {
 	}{
 		{tab.get(setHash(setAct, c.act, 0)), setOpAct, setGroupAct, c.act, c.event + " is done"},
 		{tab.get(setHash(setService, c.svc, 0)), setOpService, 0, c.svc, t.config.Things + " in " + c.service + " are made"},
-		{&tab.class, setOp, setGroup, 0, t.config.Things + " are made"},
+		{&tab.class[c.self], setOp, setGroup, c.self, t.config.Things + " are made"},
 	} {
 		if x.all == nil || t.before(x.all, c, x.with) < minSupport {
 			continue
@@ -79,13 +79,10 @@ func (t *task) rule(c *call, all *entry, op, group uint8, with uint64) (schemas.
 		if e.kind == setGroup {
 			kind = group
 		}
-		if e.name == "" || kind == 0 || e.hash == setHash(setOp, c.op, 0) || e.hash == setHash(setGroup, c.group, 0) {
+		if e.name == "" || kind == 0 || e.of == c.op || e.of == c.group {
 			continue
 		}
-		joint := e
-		if with != 0 {
-			joint = t.joint(e, kind, with)
-		}
+		joint := t.joint(e, kind, with)
 		if joint == nil || best != nil && (joint.count < best.count ||
 			joint.count == best.count && (holder.kind < e.kind || holder.kind == e.kind && holder.hash < e.hash)) {
 			continue

@@ -11,7 +11,8 @@ import (
 // A call is a row of the class, made ready to be judged.
 type call struct {
 	row              *schemas.Row
-	op, act, svc     uint64
+	op, act, svc     uint64 // act and svc of those who change themselves are others: a user's own password is no help desk's habit
+	self             uint64 // 1 for them
 	group            uint64 // 0 for none
 	name             string // of the operator, in keys
 	shown, groupName string
@@ -31,6 +32,10 @@ func (t *task) call(r *schemas.Row) call {
 		event: clip(t.text(r.Name)), hour: hourBit(r.Minute), target: min(r.Target, schemas.RootTarget)}
 	c.name = operatorName(r.PrincipalType, who)
 	c.svc = hashOf(c.service)
+	if c.target == schemas.SelfTarget {
+		c.self = 1
+		c.svc = mix(c.svc, c.self)
+	}
 	c.act = mix(c.svc, hashOf(c.event))
 	if c.groupName = groupOf(r.PrincipalType, who); c.groupName != "" {
 		c.group = hashOf(c.groupName) | 1
@@ -71,7 +76,7 @@ type verdict struct {
 
 const (
 	maxSurprise    = 5   // nats of one circumstance
-	surpriseWeight = 0.5 // circumstances go together: a stranger has another network and another program
+	surpriseWeight = 0.7 // circumstances go together: a stranger has another network and another program
 	sameNetwork    = 0.5 // of the surprise is left when the network is another one of a known provider
 
 	worthTelling = 0.5 // nats
@@ -111,8 +116,8 @@ func (t *task) judge(c *call) verdict {
 // who returns how surprising it is that this operator does this.
 func (t *task) who(c *call, v *verdict, habit bool) float64 {
 	a, tab, day := t.account, &t.account.table, t.account.day
-	self := c.target == schemas.SelfTarget
-	v.first = !tab.knows(c.op, day)
+	self := c.self == 1
+	v.first = !tab.knows(c.op, c.self, day)
 	h0 := t.config.Hazard
 	if self && t.config.SelfHazard > 0 {
 		h0 = t.config.SelfHazard
@@ -123,7 +128,7 @@ func (t *task) who(c *call, v *verdict, habit bool) float64 {
 	for _, level := range [...]struct{ with, all *entry }{
 		{tab.get(setHash(setOpAct, c.op, c.act)), tab.get(setHash(setAct, c.act, 0))},
 		{tab.get(setHash(setOpService, c.op, c.svc)), tab.get(setHash(setService, c.svc, 0))},
-		{tab.get(setHash(setOp, c.op, 0)), &tab.class},
+		{tab.get(setHash(setOp, c.op, c.self)), &tab.class[c.self]},
 	} {
 		if level.with.before(day) {
 			known = max(tab.earlier(level.with, day), 0.01) / (tab.n(level.all, day) + 1)

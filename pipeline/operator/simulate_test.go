@@ -47,7 +47,9 @@ const simulatedDays = 56
 
 func (w *world) chance(p float64) bool { return w.r.Float64() < p }
 
-func (w *world) net() string { return fmt.Sprintf("%d.%d.%d.9", 11+w.r.IntN(180), w.r.IntN(256), w.r.IntN(256)) }
+func (w *world) net() string {
+	return fmt.Sprintf("%d.%d.%d.9", 11+w.r.IntN(180), w.r.IntN(256), w.r.IntN(256))
+}
 
 func (w *world) call(p *person, m schemas.Minute, ip, service, event string, tr schemas.Traits, fail string) {
 	tr.Auth = p.auth

@@ -247,7 +247,9 @@ func readPlaces(r *reader, day int32, most uint64) (places []place) {
 func (t *table) append(w *writer, day int32) {
 	w.flags(t.based)
 	w.back(day, t.base)
-	t.class.append(w, day)
+	for i := range t.class {
+		t.class[i].append(w, day)
+	}
 	w.uint(uint64(len(t.entries)))
 	for _, e := range t.sorted() {
 		e.append(w, day)
@@ -260,7 +262,9 @@ func (t *table) read(r *reader, day int32) {
 	if t.based && int64(day)-int64(t.base) > rebase {
 		r.fail()
 	}
-	t.class = readEntry(r, day)
+	for i := range t.class {
+		t.class[i] = readEntry(r, day)
+	}
 	for range r.upTo(maxSets) {
 		e := readEntry(r, day)
 		if t.get(e.hash) != nil {

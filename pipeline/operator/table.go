@@ -51,13 +51,17 @@ const noDay = math.MinInt32
 type table struct {
 	base    int32
 	based   bool
-	class   entry // all operator-days
+	class   [2]entry // all operator-days: of those who change others, and themselves
 	entries []entry
 	index   map[uint64]int
 }
 
 func newTable() table {
-	return table{class: entry{last: [habitDays]int32{noDay, noDay, noDay}}, index: make(map[uint64]int)}
+	t := table{index: make(map[uint64]int)}
+	for i := range t.class {
+		t.class[i].last = [habitDays]int32{noDay, noDay, noDay}
+	}
+	return t
 }
 
 func setHash(kind uint8, a, b uint64) uint64 { return mix(mix(a, b), uint64(kind)) }
@@ -70,7 +74,9 @@ func (t *table) get(hash uint64) *entry {
 }
 
 // knows reports whether an operator had a day in the class before this one.
-func (t *table) knows(op uint64, day int32) bool { return t.get(setHash(setOp, op, 0)).before(day) }
+func (t *table) knows(op, self uint64, day int32) bool {
+	return t.get(setHash(setOp, op, self)).before(day)
+}
 
 // before reports whether an item set was seen before the day.
 func (e *entry) before(day int32) bool {
@@ -127,7 +133,9 @@ func (t *table) roll(day int32) {
 	halvings := gap / halfLife
 	shrink := func(x float32) float32 { return float32(math.Ldexp(float64(x), -int(min(halvings, 2000)))) }
 	t.base = int32(int64(t.base) + halvings*halfLife)
-	t.class.count, t.class.fresh = shrink(t.class.count), shrink(t.class.fresh)
+	for i := range t.class {
+		t.class[i].count, t.class[i].fresh = shrink(t.class[i].count), shrink(t.class[i].fresh)
+	}
 	kept := t.entries[:0]
 	for _, e := range t.entries {
 		e.count, e.fresh = shrink(e.count), shrink(e.fresh)
@@ -200,13 +208,13 @@ func (t *table) once(kind uint8, op, other uint64, day int32) (added, fresh bool
 // learn counts an event of the class.
 func (t *table) learn(c *call, day int32) {
 	w := t.weight(day)
-	added, fresh := t.once(setOp, c.op, 0, day)
+	added, fresh := t.once(setOp, c.op, c.self, day)
 	if added {
-		e := t.get(setHash(setOp, c.op, 0))
+		e := t.get(setHash(setOp, c.op, c.self))
 		e.of, e.name = c.op, strings.Clone(c.shown)
-		t.class.add(day, w, fresh)
+		t.class[c.self].add(day, w, fresh)
 		if c.group != 0 {
-			e := t.enter(setGroup, c.group, 0)
+			e := t.enter(setGroup, c.group, c.self)
 			e.of, e.name = c.group, c.groupName
 			e.add(day, w, false)
 		}
