@@ -13,7 +13,7 @@
 // in that it was seen with. Operator-days feed one table per account of the item sets (op), (grp), (act), (svc), (op,svc),
 // (op,act), (grp,act), (op,tgt), (act,tgt), with a half-life of 60 days. A class event of operator o scores
 //
-//	S = who + 1/2 · (net + program + hour + auth + target)          each term in nats, those in brackets at most 5
+//	S = who + net + program + hour + auth + target          in nats, each but the first at most 5
 //
 // For an operator who never did anything of the class, who = max(-ln h, -ln q): h = (F+1)/(A+1/h0) is how often a principal-day
 // without a past in the class sees a first time, by type of principal and apart for those who change themselves; q is below.

@@ -75,11 +75,10 @@ type verdict struct {
 }
 
 const (
-	maxSurprise    = 5   // nats of one circumstance
-	surpriseWeight = 0.7 // circumstances go together: a stranger has another network and another program
-	sameNetwork    = 0.5 // of the surprise is left when the network is another one of a known provider
+	maxSurprise = 5   // nats of one circumstance: one alone is not enough for a habitual operator, two are
+	sameNetwork = 0.5 // of the surprise is left when the network is another one of a known provider
 
-	worthTelling = 0.5 // nats
+	worthTelling = 0.5 // nats of a circumstance that an explanation names
 
 	lnTiny = -700 // below every probability that is told
 )
@@ -103,7 +102,7 @@ func (t *task) judge(c *call) verdict {
 		who /= 2
 	}
 	circumstances, netKnown, agentKnown := t.circumstances(c, &v)
-	v.score = who + float64(surpriseWeight*circumstances)
+	v.score = who + circumstances
 	v.usual = netKnown && agentKnown
 	v.habit = habit && v.usual && c.row.PrincipalType != schemas.RootPrincipal
 	v.lnP = max(a.scores.lnP(v.score), lnTiny)

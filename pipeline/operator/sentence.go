@@ -13,19 +13,20 @@ import (
 func sentence(f *schemas.Finding, who string) string {
 	w := f.Why.Operator
 	_, event, _ := strings.Cut(w.Operation, "/")
-	if f.Why.Operator.Operation == "/" || event == "" {
+	if event == "" {
 		event = "an operation without a name"
 	}
 	var b strings.Builder
-	if len(w.Rules) > 0 {
-		r := w.Rules[0]
-		fmt.Fprintf(&b, "%s (at least %s %%); here %sby %s", r.Text, percent(r.Lower), denied(f, "tried "), who)
-	} else {
-		fmt.Fprintf(&b, "%s %s %s", who, denied(f, "tried "), event)
-		if denied(f, "x") == "" {
-			b.Reset()
-			fmt.Fprintf(&b, "%s called %s", who, event)
-		}
+	tried := w.Denied == f.Statistics.InsightCount // not one of the events succeeded
+	switch {
+	case len(w.Rules) > 0 && tried:
+		fmt.Fprintf(&b, "%s; here tried by %s", ruleText(&w.Rules[0]), who)
+	case len(w.Rules) > 0:
+		fmt.Fprintf(&b, "%s; here by %s", ruleText(&w.Rules[0]), who)
+	case tried:
+		fmt.Fprintf(&b, "%s tried %s", who, event)
+	default:
+		fmt.Fprintf(&b, "%s called %s", who, event)
 	}
 	if w.FirstTime {
 		b.WriteString(", for the first time")
@@ -42,6 +43,9 @@ func sentence(f *schemas.Finding, who string) string {
 	fmt.Fprintf(&b, ", at %02d:%02d", start.Hour(), start.Minute())
 	if n := f.Statistics.InsightCount; n > 1 {
 		fmt.Fprintf(&b, ", %d events in %s", n, minutes(f.Statistics.InsightDuration))
+		if w.Denied > 0 && !tried {
+			fmt.Fprintf(&b, ", %d of them denied", w.Denied)
+		}
 	}
 	for _, d := range f.Why.Drivers {
 		if d.Dimension == dimensionNames[indirect] {
@@ -57,13 +61,7 @@ func sentence(f *schemas.Finding, who string) string {
 	return b.String()
 }
 
-// denied returns the word if not one of the events succeeded.
-func denied(f *schemas.Finding, word string) string {
-	if f.Why.Operator.Denied == f.Statistics.InsightCount {
-		return word
-	}
-	return ""
-}
+func ruleText(r *schemas.Rule) string { return r.Text + " (at least " + percent(r.Lower) + " %)" }
 
 func minutes(n uint32) string {
 	if n == 1 {

@@ -9,7 +9,7 @@
 //
 // # Model
 //
-// The operator model of package operator: S = who + half the surprise of network, program, hour, way to sign in and target, p from the
+// The operator model of package operator: S = who + the surprise of network, program, hour, way to sign in and target, p from the
 // account's operator-days mixed with shipped ones, and an alarm when p <= budget · min(5e-3, 1/N30). First times of those who
 // change their own are counted apart, because everybody does it some day. The root of an account is always told; a habit never is.
 //

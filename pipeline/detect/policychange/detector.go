@@ -8,21 +8,22 @@
 //
 // # Model
 //
-// The operator model of package operator: S = who + half the surprise of network, program, hour, way to sign in and target, p from the
+// The operator model of package operator: S = who + the surprise of network, program, hour, way to sign in and target, p from the
 // account's operator-days mixed with shipped ones, and an alarm when p <= budget · min(5e-3, 1/N30). The root of an account
 // is always told; what the operator or its group did on three days of the last ninety from a usual network with a usual program
 // never is.
 //
 // # Defaults
 //
-// Budget: one false insight per account and month; never above p = 5e-3, which is a score of 8.5 in an account without a past.
+// Budget: one false insight per account and month; never above p = 5e-3, which is a score of 6.6 in an account without a past.
 // First times are shipped as one in 500 principal-days. Learning: 24 hours. An insight ends after an hour without such an event.
 //
 // # Blind spots
 //
-// Somebody's first permission change from the usual network, with the usual program, at a usual hour is not told: its score is
-// about 6.2, and in a young account one operator-day in fifty is shipped with as much. An attacker who takes over an
-// habitual administrator's own machine. What is changed is not read beyond whether it is oneself, an administrator's policy or
+// Somebody's first permission change from the usual network, with the usual program, at a usual hour is not told in a young
+// account: its score is 6.2, and one operator-day in 150 is shipped with as much. It is after some three hundred principal-days
+// in which nobody did so. An attacker at an habitual administrator's own machine is not seen at all, and one who has only
+// the key, and uses it with the same program in office hours, not always. What is changed is not read beyond whether it is oneself, an administrator's policy or
 // open to everybody. How many targets are changed in an hour does not matter, nor what a new key does afterwards. An operator
 // without a name is one operator.
 //
