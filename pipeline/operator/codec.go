@@ -16,7 +16,12 @@ func (w *writer) int(v int64)             { w.b = binary.AppendVarint(w.b, v) }
 func (w *writer) minute(v schemas.Minute) { w.int(int64(v)) }
 func (w *writer) fixed(v uint64)          { w.b = binary.LittleEndian.AppendUint64(w.b, v) }
 func (w *writer) fixed32(v uint32)        { w.b = binary.LittleEndian.AppendUint32(w.b, v) }
-func (w *writer) float32(v float32)       { w.fixed32(math.Float32bits(v)) }
+func (w *writer) hash(v uint64)           { w.fixed32(uint32(v)); w.b = append(w.b, byte(v>>32), byte(v>>40)) }
+func (w *writer) short(v float32) {
+	x := math.Float32bits(v) >> 8
+	w.b = append(w.b, byte(x), byte(x>>8), byte(x>>16))
+}
+func (w *writer) float32(v float32) { w.fixed32(math.Float32bits(v)) }
 
 func (w *writer) floats(v ...float64) {
 	for _, x := range v {
@@ -98,6 +103,30 @@ func (r *reader) fixed32() uint32 {
 	}
 	v := binary.LittleEndian.Uint32(r.b)
 	r.b = r.b[4:]
+	return v
+}
+
+func (r *reader) bytes(n int) (v uint64) {
+	if len(r.b) < n {
+		r.fail()
+		return 0
+	}
+	for i := range n {
+		v |= uint64(r.b[i]) << (8 * i)
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) hash() uint64 { return r.bytes(6) }
+
+// short reads a count of 24 bits.
+func (r *reader) short() float32 {
+	v := math.Float32frombits(uint32(r.bytes(3)) << 8)
+	if !(v >= 0) || math.IsInf(float64(v), 0) {
+		r.fail()
+		return 0
+	}
 	return v
 }
 

@@ -78,7 +78,7 @@ func (t *task) openOf(p *pair) *insight {
 func (t *task) openInsight(c *call, v *verdict, p *pair, overflow bool) bool {
 	a := t.account
 	if len(a.open) >= maxOpen || overflow {
-		p, overflow = a.pairOf(mix(hashOf(t.region.name), hashOf(otherOperators)), true, c.row.Minute), true
+		p, overflow = a.pairOf(otherPair(t.region.name), true, c.row.Minute), true
 		if o := t.openOf(p); o != nil && !t.over(o, c.row.Minute) {
 			t.collect(o, c, v)
 			return true

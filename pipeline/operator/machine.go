@@ -35,8 +35,9 @@ type Machine struct {
 	dirty    []bool
 
 	// Scratch of one pane, kept for its memory.
-	seen seenRows
-	out  []schemas.Finding
+	seen  seenRows
+	words memo
+	out   []schemas.Finding
 }
 
 // stateSlices is below the five hundred keys of a commit, with room for the slices that need a second page.
@@ -64,6 +65,7 @@ type account struct {
 	begun bool  // there was a row, so that day is set
 
 	profiles map[uint64]*profile
+	list     []*profile // the same, in any order
 	crowd    crowd
 	table    table
 	hazard   hazards

@@ -10,11 +10,12 @@ import (
 
 // A nearMiss is an event that did not alarm.
 type nearMiss struct {
-	what                 uint64 // operator and call: what comes again is remembered once
-	region, object, text string
-	minute               schemas.Minute
-	lnP, line            float64
-	count                uint64
+	what                       uint64 // operator and call: what comes again is remembered once
+	region, object, event, who string
+	first                      bool
+	minute                     schemas.Minute
+	score, lnP, line           float64
+	count                      uint64
 }
 
 const (
@@ -24,7 +25,8 @@ const (
 
 // offer keeps the nearest misses: those with the smallest distance to their line.
 func (a *account) offer(region string, c *call, v *verdict) {
-	n := nearMiss{what: mix(c.op, c.act), region: region, object: c.service, minute: c.row.Minute, lnP: v.lnP, line: v.line, count: uint64(c.row.Count)}
+	n := nearMiss{what: mix(c.op, c.act) & hashBits, region: region, object: c.service, event: c.event, who: c.shown, first: v.first,
+		minute: c.row.Minute, score: v.score, lnP: v.lnP, line: v.line, count: uint64(c.row.Count)}
 	if n.distance() > far {
 		return
 	}
@@ -37,7 +39,7 @@ func (a *account) offer(region string, c *call, v *verdict) {
 	case len(a.near) == maxNear:
 		a.near = a.near[:maxNear-1]
 	}
-	n.object, n.text = strings.Clone(n.object), nearText(c, v)
+	n.object, n.event, n.who = strings.Clone(n.object), strings.Clone(n.event), strings.Clone(n.who)
 	i := len(a.near)
 	for i > 0 && a.near[i-1].distance() > n.distance() {
 		i--
@@ -54,7 +56,7 @@ func (m *Machine) NearMisses() []detect.NearMiss {
 	for _, a := range m.sorted() {
 		for _, n := range a.near {
 			out = append(out, detect.NearMiss{Type: m.config.Type, Account: a.id, Region: n.region, Object: n.object, At: n.minute,
-				Count: n.count, Log10P: schemas.Round(n.lnP / ln10), Line: schemas.Round(n.line / ln10), Text: n.text})
+				Count: n.count, Log10P: schemas.Round(n.lnP / ln10), Line: schemas.Round(n.line / ln10), Text: n.text()})
 		}
 	}
 	slices.SortStableFunc(out, detect.NearMiss.Compare)

@@ -55,12 +55,15 @@ func (p *pair) week(day int32) (n uint64) {
 func (t *task) pair(c *call) (p *pair, overflow bool) {
 	a := t.account
 	region := hashOf(t.region.name)
-	hash := mix(mix(region, c.op), hashOf(c.service))
+	hash := mix(mix(region, c.op), hashOf(c.service)) & hashBits
 	if p := a.pairOf(hash, false, c.row.Minute); p != nil {
 		return p, false
 	}
-	return a.pairOf(mix(region, hashOf(otherOperators)), true, c.row.Minute), true
+	return a.pairOf(otherPair(t.region.name), true, c.row.Minute), true
 }
+
+// otherPair is the one of a region that stands for all others.
+func otherPair(region string) uint64 { return mix(hashOf(region), hashOf(otherOperators)) & hashBits }
 
 func (a *account) pairOf(hash uint64, must bool, m schemas.Minute) *pair {
 	i, ok := slices.BinarySearchFunc(a.pairs, hash, func(p *pair, h uint64) int { return cmp.Compare(p.hash, h) })

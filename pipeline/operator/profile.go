@@ -23,17 +23,18 @@ const (
 
 // A place is a network that a principal was seen in.
 type place struct {
-	hash        uint32
-	first, last int32 // days
+	hash  uint32 // 24 bits
+	last  int32  // day
+	known bool   // it was seen on an earlier day than last
 }
 
 // A profile is how a principal usually works. What is seen for the first time is known from the next day on: who comes from
 // a new network may look around before he acts.
 type profile struct {
 	hash uint64
-	last int32   // day of its last activity
-	days float32 // decayed active days, as of last
-	grp  uint16  // of its group, 0 for none
+	last int32  // day of its last activity
+	days uint16 // decayed active days in 64ths, as of last; never more than 87
+	grp  uint16 // of its group, 0 for none
 	nets []place
 	asns []place
 
@@ -47,7 +48,7 @@ func (f *profile) touch(day int32) bool {
 	if f.last == day && f.days > 0 {
 		return false
 	}
-	f.days = float32(float64(float64(f.days)*decay(int64(day)-int64(f.last))) + 1)
+	f.days = uint16(f.decayed(day)*dayUnits+0.5) + dayUnits
 	f.last = day
 	f.programs |= f.programsToday
 	f.hours |= f.hoursToday
@@ -56,8 +57,16 @@ func (f *profile) touch(day int32) bool {
 	return true
 }
 
+// dayUnits are the parts of a day that active days are rounded to.
+const dayUnits = 64
+
+// decayed returns the active days as of a day.
+func (f *profile) decayed(day int32) float64 {
+	return float64(float64(f.days)/dayUnits) * decay(int64(day)-int64(f.last))
+}
+
 // past returns the active days before the day, which has begun.
-func (f *profile) past() float64 { return max(float64(f.days)-1, 0) }
+func (f *profile) past() float64 { return max(float64(f.days)/dayUnits-1, 0) }
 
 // visit notes a place. A place of today is never forgotten today, and one for which there is no room today is not taken: so
 // it does not matter how often a place is noted.
@@ -65,9 +74,7 @@ func visit(places []place, hash uint32, day int32, most int) []place {
 	oldest := -1
 	for i := range places {
 		if p := &places[i]; p.hash == hash {
-			if int64(day)-int64(p.last) > memory {
-				p.first = day
-			}
+			p.known = knows(places[i:i+1], hash, day)
 			p.last = day
 			return places
 		}
@@ -77,9 +84,9 @@ func visit(places []place, hash uint32, day int32, most int) []place {
 	}
 	switch {
 	case len(places) < most:
-		return append(places, place{hash, day, day})
+		return append(places, place{hash: hash, last: day})
 	case oldest >= 0:
-		places[oldest] = place{hash, day, day}
+		places[oldest] = place{hash: hash, last: day}
 	}
 	return places
 }
@@ -88,7 +95,7 @@ func visit(places []place, hash uint32, day int32, most int) []place {
 func knows(places []place, hash uint32, day int32) bool {
 	for i := range places {
 		if p := &places[i]; p.hash == hash {
-			return p.first < day && int64(day)-int64(p.last) <= memory
+			return (p.known || p.last < day) && int64(day)-int64(p.last) <= memory
 		}
 	}
 	return false
@@ -110,7 +117,7 @@ func (a *account) gather() {
 	c := crowd{}
 	nets := make(map[uint32]struct{})
 	for _, f := range a.sortedProfiles() {
-		c.days += float64(float64(f.days) * decay(int64(a.day)-int64(f.last)))
+		c.days += f.decayed(a.day)
 		c.programs |= f.programs | f.programsToday
 		c.hours |= f.hours | f.hoursToday
 		c.auths |= f.auths | f.authsToday
@@ -123,10 +130,7 @@ func (a *account) gather() {
 }
 
 func (a *account) sortedProfiles() []*profile {
-	all := make([]*profile, 0, len(a.profiles))
-	for _, f := range a.profiles {
-		all = append(all, f)
-	}
+	all := slices.Clone(a.list)
 	slices.SortFunc(all, (*profile).compare)
 	return all
 }
@@ -142,18 +146,24 @@ func (a *account) profile(hash uint64) (*profile, bool) {
 		forgot = true
 	}
 	f := &profile{hash: hash, last: a.day}
-	a.profiles[hash] = f
+	a.remember(f)
 	return f, forgot
+}
+
+func (a *account) remember(f *profile) {
+	a.profiles[f.hash] = f
+	a.list = append(a.list, f)
 }
 
 // forget keeps the principals with the most active days.
 func (a *account) forget(keep int) {
 	all := a.sortedProfiles()
-	now := func(f *profile) float64 { return float64(f.days) * decay(int64(a.day)-int64(f.last)) }
-	slices.SortStableFunc(all, func(f, g *profile) int { return cmp.Compare(now(g), now(f)) })
+	slices.SortStableFunc(all, func(f, g *profile) int { return cmp.Compare(g.decayed(a.day), f.decayed(a.day)) })
 	for _, f := range all[keep:] {
 		delete(a.profiles, f.hash)
 	}
+	a.list = append(a.list[:0], all[:keep]...)
+	clear(a.list[keep:cap(a.list)][:len(all)-keep])
 }
 
 // meet takes a row into the profile of its principal.
@@ -173,20 +183,20 @@ func (t *task) meet(r *schemas.Row) {
 		a.hazard.active(r.PrincipalType)
 	}
 	if ip := t.text(r.SourceIP); ip != "" {
-		f.nets = visit(f.nets, placeHash(network(ip)), a.day, maxNets)
+		f.nets = visit(f.nets, t.words.network(ip), a.day, maxNets)
 	}
 	if asn := t.text(r.ASN); asn != "" {
 		f.asns = visit(f.asns, placeHash(asn), a.day, maxASNs)
 	}
-	_, bit := program(t.text(r.UserAgent))
-	f.programsToday |= bit
-	f.hoursToday |= hourBit(r.Minute)
+	f.programsToday |= t.words.program(t.text(r.UserAgent)) &^ f.programs
+	f.hoursToday |= hourBit(r.Minute) &^ f.hours
 	if r.Auth != schemas.UnknownAuth {
-		f.authsToday |= 1 << (r.Auth & 7)
+		f.authsToday |= 1 << (r.Auth & 7) &^ f.auths
 	}
 }
 
-func placeHash(s string) uint32 { return uint32(xxhash.Sum64String(s)) }
+// placeHash has 24 bits: one in a thousand strangers is taken for somebody of an account of two thousand principals.
+func placeHash(s string) uint32 { return max(uint32(xxhash.Sum64String(s))&0xffffff, 1) }
 
 func ones[T uint8 | uint16 | uint32](v T) float64 { return float64(bits.OnesCount32(uint32(v))) }
 

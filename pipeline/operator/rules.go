@@ -118,13 +118,13 @@ func (t *task) share(e *entry) float64 {
 	}
 	if e.kind == setOp {
 		if f := a.profiles[e.of]; f != nil {
-			sum = float64(f.days)
+			sum = f.decayed(a.day)
 		}
 		return sum / a.crowd.days
 	}
 	for _, f := range a.sortedProfiles() {
 		if f.grp == uint16(e.of)|1 {
-			sum += float64(f.days)
+			sum += f.decayed(a.day)
 		}
 	}
 	return sum / a.crowd.days

@@ -38,7 +38,7 @@ func (t *task) call(r *schemas.Row) call {
 	}
 	c.act = mix(c.svc, hashOf(c.event))
 	if c.groupName = groupOf(r.PrincipalType, who); c.groupName != "" {
-		c.group = hashOf(c.groupName) | 1
+		c.group = hashOf(c.groupName)&hashBits | 1
 	}
 	if ip != "" {
 		c.net = clip(network(ip))
@@ -155,7 +155,12 @@ func (t *task) circumstances(c *call, v *verdict) (sum float64, netKnown, agentK
 	if f == nil {
 		f = &profile{}
 	}
-	others, crowd := a.others(c), &a.crowd
+	newNet, newAgent := c.netHash != 0 && !knows(f.nets, c.netHash, day), c.agentBit != 0 && f.programs&c.agentBit == 0
+	newHour, newAuth := f.hours&c.hour == 0, c.authBit != 0 && f.auths&c.authBit == 0
+	crowd, others := &a.crowd, others{}
+	if newNet || newAgent || newHour || newAuth {
+		others = a.others(c)
+	}
 	add := func(attribute, value string, own, all float64, known uint64, factor float64) {
 		news := min(1, max(own, 1)/(f.past()+1))
 		share := max(float64(known+1)/float64(others.all+1), min(1, (all+1)/(crowd.days+1)))
@@ -166,7 +171,7 @@ func (t *task) circumstances(c *call, v *verdict) (sum float64, netKnown, agentK
 		}
 	}
 	netKnown, agentKnown = true, true
-	if c.netHash != 0 && !knows(f.nets, c.netHash, day) {
+	if newNet {
 		factor := 1.0
 		if c.asnHash != 0 && knows(f.asns, c.asnHash, day) {
 			factor = sameNetwork
@@ -174,14 +179,14 @@ func (t *task) circumstances(c *call, v *verdict) (sum float64, netKnown, agentK
 		add("network", c.net, float64(len(f.nets)), float64(crowd.nets), others.net, factor)
 		netKnown = factor < 1 || c.group != 0 && others.net > 0
 	}
-	if c.agentBit != 0 && f.programs&c.agentBit == 0 {
+	if newAgent {
 		add("userAgent", c.agent, ones(f.programs), ones(crowd.programs), others.program, 1)
 		agentKnown = c.group != 0 && others.program > 0
 	}
-	if f.hours&c.hour == 0 {
+	if newHour {
 		add("hour", hourWords(c.row.Minute), ones(f.hours), ones(crowd.hours), others.hour, 1)
 	}
-	if c.authBit != 0 && f.auths&c.authBit == 0 {
+	if newAuth {
 		add("auth", c.row.Auth.String(), ones(f.auths), ones(crowd.auths), others.auth, 1)
 	}
 	if c.target != schemas.UnknownTarget {
@@ -198,11 +203,11 @@ func (t *task) circumstances(c *call, v *verdict) (sum float64, netKnown, agentK
 type others struct{ all, net, program, hour, auth uint64 }
 
 func (a *account) others(c *call) (o others) {
-	for _, f := range a.profiles {
+	for _, f := range a.list {
 		if f.hash == c.op {
 			continue
 		}
-		days := uint64(float64(f.days) * 64)
+		days := uint64(f.days)
 		o.all += days
 		if c.netHash != 0 && knows(f.nets, c.netHash, a.day) {
 			o.net += days

@@ -91,12 +91,12 @@ func round2(x float64) string {
 	return "more than a trillion"
 }
 
-// nearText says in a sentence what was seen and why it was not told.
-func nearText(c *call, v *verdict) string {
-	first := "a score"
-	if v.first {
-		first = "the first time, and a score"
+// text says in a sentence what was seen and why it was not told.
+func (n *nearMiss) text() string {
+	first := ""
+	if n.first {
+		first = ", for the first time"
 	}
-	return fmt.Sprintf("%s by %s: %s of %s nats; an operator's day like this happens once in %s, and one in %s would have been told.",
-		clip(c.event), v.shown, first, round2(v.score), round2(model.Exp(-v.lnP)), round2(model.Exp(-v.line)))
+	return fmt.Sprintf("%s called %s%s: a score of %s nats. An operator's day like this happens once in %s; one in %s would have been told.",
+		n.who, n.event, first, round2(n.score), round2(model.Exp(-n.lnP)), round2(model.Exp(-n.line)))
 }

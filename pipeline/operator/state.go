@@ -91,7 +91,7 @@ func (a *account) append(w *writer) {
 	w.floats(a.tested.n, a.tested.days, a.tested.month)
 	w.uint(uint64(len(a.today)))
 	for _, d := range a.today {
-		w.fixed(d.op)
+		w.hash(d.op)
 		w.float32(d.score)
 		w.flags(d.told)
 	}
@@ -107,7 +107,7 @@ func (a *account) append(w *writer) {
 	w.uint(uint64(len(a.setups)))
 	for _, s := range a.setups {
 		w.string(s.region)
-		w.fixed(s.op)
+		w.hash(s.op)
 		w.minute(s.minute)
 		w.flags(s.created)
 	}
@@ -127,7 +127,11 @@ func (a *account) read(r *reader) { // the id is read
 	a.day = r.int32()
 	for range r.upTo(maxProfiles) {
 		f := readProfile(r, a.day)
-		a.profiles[f.hash] = f
+		if r.bad || a.profiles[f.hash] != nil {
+			r.fail()
+			return
+		}
+		a.remember(f)
 	}
 	a.crowd.days = r.count()
 	a.crowd.nets = uint32(r.upTo(maxProfiles * maxNets))
@@ -145,7 +149,7 @@ func (a *account) read(r *reader) { // the id is read
 		r.fail() // it begins with one, and a mean life of days is more
 	}
 	for range r.upTo(maxToday) {
-		d := opDay{op: r.fixed(), score: r.count32()}
+		d := opDay{op: r.hash(), score: r.count32()}
 		r.flags(&d.told)
 		a.today = append(a.today, d)
 	}
@@ -160,7 +164,7 @@ func (a *account) read(r *reader) { // the id is read
 		g.watermark = r.minute()
 	}
 	for range r.upTo(maxSetups) {
-		s := setup{region: r.string(), op: r.fixed(), minute: r.minute()}
+		s := setup{region: r.string(), op: r.hash(), minute: r.minute()}
 		r.flags(&s.created)
 		a.setups = append(a.setups, s)
 	}
@@ -185,9 +189,9 @@ func (r *reader) back(from int32) int32 {
 }
 
 func (f *profile) append(w *writer, day int32) {
-	w.fixed(f.hash)
+	w.hash(f.hash)
 	w.back(day, f.last)
-	w.float32(f.days)
+	w.uint(uint64(f.days))
 	today := f.programsToday != 0 || f.hoursToday != 0 || f.authsToday != 0
 	w.flags(f.grp != 0, today, len(f.asns) > 0)
 	if f.grp != 0 {
@@ -208,7 +212,7 @@ func (f *profile) append(w *writer, day int32) {
 }
 
 func readProfile(r *reader, day int32) *profile {
-	f := &profile{hash: r.fixed(), last: r.back(day), days: r.count32()}
+	f := &profile{hash: r.hash(), last: r.back(day), days: uint16(r.upTo(90 * dayUnits))}
 	var grouped, today, asns bool
 	r.flags(&grouped, &today, &asns)
 	if grouped {
@@ -229,16 +233,25 @@ func readProfile(r *reader, day int32) *profile {
 func appendPlaces(w *writer, places []place, day int32) {
 	w.uint(uint64(len(places)))
 	for _, p := range places {
-		w.fixed32(p.hash)
-		w.back(day, p.last)
-		w.back(p.last, p.first)
+		w.b = append(w.b, byte(p.hash), byte(p.hash>>8), byte(p.hash>>16))
+		v := uint64(int64(day)-int64(p.last)) << 1
+		if p.known {
+			v |= 1
+		}
+		w.uint(v)
 	}
 }
 
 func readPlaces(r *reader, day int32, most uint64) (places []place) {
 	for range r.upTo(most) {
-		p := place{hash: r.fixed32(), last: r.back(day)}
-		p.first = r.back(p.last)
+		p := place{hash: uint32(r.bytes(3))}
+		v := r.upTo(math.MaxUint32)
+		p.known = v&1 == 1
+		if last := int64(day) - int64(v>>1); last >= math.MinInt32 {
+			p.last = int32(last)
+		} else {
+			r.fail()
+		}
 		places = append(places, p)
 	}
 	return places
@@ -278,10 +291,10 @@ func (t *table) read(r *reader, day int32) {
 
 func (e *entry) append(w *writer, day int32) {
 	w.flags(e.name != "", e.fresh != 0, e.kind&1 != 0, e.kind&2 != 0, e.kind&4 != 0, e.kind&8 != 0)
-	w.fixed(e.hash)
-	w.float32(e.count)
+	w.hash(e.hash)
+	w.short(e.count)
 	if e.fresh != 0 {
-		w.float32(e.fresh)
+		w.short(e.fresh)
 	}
 	w.uint(uint64(e.hits))
 	for _, d := range e.last {
@@ -292,7 +305,7 @@ func (e *entry) append(w *writer, day int32) {
 		w.uint(uint64(int64(day)-int64(d)) + 1)
 	}
 	if e.name != "" {
-		w.fixed(e.of)
+		w.hash(e.of)
 		w.string(e.name)
 	}
 }
@@ -307,9 +320,9 @@ func readEntry(r *reader, day int32) entry {
 			e.kind |= 1 << i
 		}
 	}
-	e.hash, e.count = r.fixed(), r.count32()
+	e.hash, e.count = r.hash(), r.short()
 	if fresh {
-		e.fresh = r.count32()
+		e.fresh = r.short()
 	}
 	e.hits = uint16(r.upTo(math.MaxUint16))
 	for i := range e.last {
@@ -325,7 +338,7 @@ func readEntry(r *reader, day int32) entry {
 		e.last[i] = int32(d)
 	}
 	if named {
-		e.of, e.name = r.fixed(), r.string()
+		e.of, e.name = r.hash(), r.string()
 	}
 	return e
 }
@@ -346,7 +359,7 @@ func (h *histogram) read(r *reader) {
 }
 
 func (p *pair) append(w *writer, day int32) {
-	w.fixed(p.hash)
+	w.hash(p.hash)
 	w.uint(uint64(p.ordinal))
 	if p.ordinal > 0 {
 		w.minute(p.lastEnd)
@@ -367,7 +380,7 @@ func (p *pair) append(w *writer, day int32) {
 }
 
 func readPair(r *reader, day int32) *pair {
-	p := &pair{hash: r.fixed(), ordinal: uint32(r.upTo(math.MaxUint32)), lastEnd: math.MinInt32}
+	p := &pair{hash: r.hash(), ordinal: uint32(r.upTo(math.MaxUint32)), lastEnd: math.MinInt32}
 	if p.ordinal > 0 {
 		p.lastEnd = r.minute()
 	}
@@ -386,26 +399,31 @@ func readPair(r *reader, day int32) *pair {
 }
 
 func (n *nearMiss) append(w *writer) {
-	w.fixed(n.what)
+	w.hash(n.what)
 	w.string(n.region)
 	w.string(n.object)
-	w.string(n.text)
+	w.string(n.event)
+	w.string(n.who)
+	w.flags(n.first)
+	w.floats(n.score)
 	w.minute(n.minute)
 	w.floats(n.lnP, n.line)
 	w.uint(n.count)
 }
 
 func readNear(r *reader) nearMiss {
-	return nearMiss{what: r.fixed(), region: r.string(), object: r.string(), text: r.string(), minute: r.minute(), lnP: r.ln(), line: r.ln(),
-		count: r.uint()}
+	n := nearMiss{what: r.hash(), region: r.string(), object: r.string(), event: r.string(), who: r.string()}
+	r.flags(&n.first)
+	n.score, n.minute, n.lnP, n.line, n.count = r.count(), r.minute(), r.ln(), r.ln(), r.uint()
+	return n
 }
 
 func (o *insight) append(w *writer) {
 	w.string(o.region)
 	w.string(o.key)
 	w.string(o.object)
-	w.fixed(o.pair)
-	w.fixed(o.op)
+	w.hash(o.pair)
+	w.hash(o.op)
 	w.uint(uint64(o.ordinal))
 	w.minute(o.start)
 	w.minute(o.last)
@@ -450,7 +468,7 @@ func (o *insight) append(w *writer) {
 }
 
 func readInsight(r *reader) *insight {
-	o := &insight{region: r.string(), key: r.string(), object: r.string(), pair: r.fixed(), op: r.fixed()}
+	o := &insight{region: r.string(), key: r.string(), object: r.string(), pair: r.hash(), op: r.hash()}
 	o.ordinal = uint32(r.upTo(math.MaxUint32))
 	o.start, o.last = r.minute(), r.minute()
 	o.count, o.denied = r.uint(), r.uint()

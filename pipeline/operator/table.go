@@ -64,7 +64,7 @@ func newTable() table {
 	return t
 }
 
-func setHash(kind uint8, a, b uint64) uint64 { return mix(mix(a, b), uint64(kind)) }
+func setHash(kind uint8, a, b uint64) uint64 { return mix(mix(a, b), uint64(kind)) & hashBits }
 
 func (t *table) get(hash uint64) *entry {
 	if i, ok := t.index[hash]; ok {
@@ -131,7 +131,7 @@ func (t *table) roll(day int32) {
 		return
 	}
 	halvings := gap / halfLife
-	shrink := func(x float32) float32 { return float32(math.Ldexp(float64(x), -int(min(halvings, 2000)))) }
+	shrink := func(x float32) float32 { return short(math.Ldexp(float64(x), -int(min(halvings, 2000)))) }
 	t.base = int32(int64(t.base) + halvings*halfLife)
 	for i := range t.class {
 		t.class[i].count, t.class[i].fresh = shrink(t.class[i].count), shrink(t.class[i].fresh)
@@ -151,14 +151,19 @@ func (t *table) roll(day int32) {
 	}
 }
 
-// count adds an operator-day to an entry, by somebody new to it or not.
+// short rounds to the sixteen bits of mantissa that state has: 1 in 60,000.
+func short(x float64) float32 {
+	return math.Float32frombits((math.Float32bits(float32(x)) + 0x80) &^ 0xff)
+}
+
+// add adds an operator-day to an entry, by somebody new to it or not.
 func (e *entry) add(day int32, weight float64, fresh bool) {
 	if e.last[0] != noDay && int64(day)-int64(e.last[0]) > memory {
 		e.hits = 0
 	}
-	e.count = float32(float64(e.count) + weight)
+	e.count = short(float64(e.count) + weight)
 	if fresh {
-		e.fresh = float32(float64(e.fresh) + weight)
+		e.fresh = short(float64(e.fresh) + weight)
 	}
 	if e.hits < math.MaxUint16 {
 		e.hits++
