@@ -15,7 +15,7 @@
 //
 //	S = who + net + program + hour + auth + target          in nats, each but the first at most 5
 //
-// For an operator who never did anything of the class, who = max(-ln h, -ln q): h = (F+1)/(A+1/h0) is how often a principal-day
+// For an operator who never did anything of the class, who = max(-ln h, -ln q): h = (F+3)/(A+3/h0) is how often a principal-day
 // without a past in the class sees a first time, by type of principal and apart for those who change themselves; q is below.
 // For others who = -ln(q · n/(N+1)), n of N operator-days at the narrowest of act, service and class at which o is known, and
 // q = min (0.75·F_k+1)/(N_k+1) over the narrower ones: the mass that Pitman and Yor leave to somebody new.

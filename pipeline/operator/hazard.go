@@ -12,6 +12,9 @@ type hazards struct {
 	days   [kinds]float64
 }
 
+// shippedFirsts is the number of first times that the shipped hazard is worth.
+const shippedFirsts = 3
+
 func kindIndex(k schemas.PrincipalType) int { return min(int(k), kinds-1) }
 
 // active notes a day of a principal without a past in the class.
@@ -25,15 +28,15 @@ func (h *hazards) first(k schemas.PrincipalType, self bool) {
 	h.firsts[kindIndex(k)]++
 }
 
-// of returns the probability that a principal-day without a past is a first time. The shipped h0 counts as one first time in
-// 1/h0 principal-days, so that a small account that never saw one does not find the first one impossible.
+// of returns the probability that a principal-day without a past is a first time. The shipped h0 counts as three first times
+// in 3/h0 principal-days, so that a small account that never saw one does not find the first one impossible.
 func (h *hazards) of(k schemas.PrincipalType, self bool, h0 float64) float64 {
 	i := kindIndex(k)
 	n := h.firsts[i]
 	if self {
 		n = h.selfs[i]
 	}
-	return min(1, (n+1)/(h.days[i]+1/h0))
+	return min(1, (n+shippedFirsts)/(h.days[i]+shippedFirsts/h0))
 }
 
 func (h *hazards) roll(k int64) {

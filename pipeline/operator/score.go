@@ -189,7 +189,7 @@ func (t *task) circumstances(c *call, v *verdict) (sum float64, netKnown, agentK
 	if newAuth {
 		add("auth", c.row.Auth.String(), ones(f.auths), ones(crowd.auths), others.auth, 1)
 	}
-	if c.target != schemas.UnknownTarget {
+	if c.target != schemas.UnknownTarget && c.self == 0 { // those who change themselves have a hazard of their own
 		if nats := t.targetNats(c); nats > 0 {
 			sum += nats
 			v.surprises = append(v.surprises, schemas.Surprise{Attribute: "target", Value: c.target.String(), Nats: nats})
@@ -227,7 +227,7 @@ func (a *account) others(c *call) (o others) {
 
 // targetShare is how often which target is met, before the account says otherwise.
 var targetShare = [...]float64{
-	schemas.OtherTarget: 1, schemas.SelfTarget: 0.2, schemas.WildcardTarget: 0.05, schemas.AdminTarget: 0.05, schemas.RootTarget: 0.02,
+	schemas.OtherTarget: 1, schemas.WildcardTarget: 0.05, schemas.AdminTarget: 0.05, schemas.RootTarget: 0.02,
 }
 
 // targetNats returns how surprising the target is, of an operator who never chose it before.

@@ -13,10 +13,10 @@ const (
 	tainted  = 19       // of one that was told: 0.3
 	maxMass  = 400 * 64 // then every bin is halved; also keeps a bin inside 16 bits
 
-	shippedDays = 50   // operator-days that the shipped scores count for
-	shippedMean = 1.25 // of the shipped scores, which are exponential
-	tailDays    = 6    // operator-days that the shipped mean excess counts for
-	minMean     = 0.5  // a tail is never believed to be shorter
+	shippedDays = 50  // operator-days that the shipped scores count for
+	shippedMean = 1.3 // of the shipped scores, which are exponential
+	tailDays    = 6   // operator-days that the shipped mean excess counts for
+	minMean     = 0.5 // a tail is never believed to be shorter
 )
 
 // A histogram holds the highest scores of operator-days.

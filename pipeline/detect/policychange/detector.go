@@ -15,13 +15,13 @@
 //
 // # Defaults
 //
-// Budget: one false insight per account and month; never above p = 5e-3, which is a score of 6.6 in an account without a past.
+// Budget: one false insight per account and month; never above p = 5e-3, which is a score of 6.9 in an account without a past.
 // First times are shipped as one in 500 principal-days. Learning: 24 hours. An insight ends after an hour without such an event.
 //
 // # Blind spots
 //
 // Somebody's first permission change from the usual network, with the usual program, at a usual hour is not told in a young
-// account: its score is 6.2, and one operator-day in 150 is shipped with as much. It is after some three hundred principal-days
+// account: its score is 6.2, and one operator-day in 120 is shipped with as much. It is after some two thousand principal-days
 // in which nobody did so. An attacker at an habitual administrator's own machine is not seen at all, and one who has only
 // the key, and uses it with the same program in office hours, not always. What is changed is not read beyond whether it is oneself, an administrator's policy or
 // open to everybody. How many targets are changed in an hour does not matter, nor what a new key does afterwards. An operator
