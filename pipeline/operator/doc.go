@@ -16,7 +16,8 @@
 //	S = who + net + program + hour + auth + target          in nats, each but the first at most 5
 //
 // For an operator who never did anything of the class, who = max(-ln h, -ln q): h = (F+3)/(A+3/h0) is how often a principal-day
-// without a past in the class sees a first time, by type of principal and apart for those who change themselves; q is below.
+// without a past in the class sees a first time, by type of principal and apart for those who change themselves, h0 being the
+// shipped hazard times 1 + 150/(3+D)^2 in an account of D days, whose operators are all new at first; q is below.
 // For others who = -ln(q · n/(N+1)), n of N operator-days at the narrowest of act, service and class at which o is known, and
 // q = min (0.75·F_k+1)/(N_k+1) over the narrower ones: the mass that Pitman and Yor leave to somebody new.
 // A network, program, hour or way to sign in that the operator was not seen with before today costs -ln(k/(n+1)), k values in n

@@ -15,6 +15,13 @@ type hazards struct {
 // shippedFirsts is the number of first times that the shipped hazard is worth.
 const shippedFirsts = 3
 
+// unseen is how much more likely a first time is in an account that is watched for so many days: habitual operators are new at
+// first. For one who acts every third day on average, some exponentially more often, it falls as (3+D)^-2.
+func unseen(days float64) float64 {
+	const firstDays = 150
+	return 1 + firstDays/float64((days+3)*(days+3))
+}
+
 func kindIndex(k schemas.PrincipalType) int { return min(int(k), kinds-1) }
 
 // active notes a day of a principal without a past in the class.

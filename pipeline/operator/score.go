@@ -121,7 +121,8 @@ func (t *task) who(c *call, v *verdict, habit bool) float64 {
 	if self && t.config.SelfHazard > 0 {
 		h0 = t.config.SelfHazard
 	}
-	v.hazard = a.hazard.of(c.row.PrincipalType, self, h0)
+	watched := float64(int64(c.row.Minute)-int64(a.age.Born)) / float64(schemas.Day)
+	v.hazard = a.hazard.of(c.row.PrincipalType, self, min(1, h0*unseen(watched)))
 
 	q, known := 1.0, 1.0
 	for _, level := range [...]struct{ with, all *entry }{

@@ -196,7 +196,7 @@ func (w *world) attack() {
 // TestSimulation reports recall and false insights. SIMULATE=401,440 chooses the seeds, and prints what was told and missed.
 func TestSimulation(t *testing.T) {
 	first, last := uint64(1), uint64(12)
-	verbose := false
+	verbose, young := false, 0
 	if s := os.Getenv("SIMULATE"); s != "" {
 		if _, err := fmt.Sscanf(s, "%d,%d", &first, &last); err != nil {
 			t.Fatal(err)
@@ -246,6 +246,9 @@ func TestSimulation(t *testing.T) {
 			for i, f := range told {
 				if !right[i] {
 					wrong[d.Type()]++
+					if f.Start < detecttest.Epoch+7*schemas.Day {
+						young++
+					}
 					if verbose {
 						t.Logf("seed %d: false: %s %s", seed, f.Start, f.Why.Text)
 					}
@@ -281,6 +284,7 @@ func TestSimulation(t *testing.T) {
 			t.Errorf("%s: %.2f false insights per account-month, want at most %v", c.kind, perMonth, c.most)
 		}
 	}
+	t.Logf("of the false ones %d on days 2 to 7", young)
 	if s := sums["policy, password"]; float64(s.found) < 0.9*float64(s.of) {
 		t.Errorf("found %d of %d thefts", s.found, s.of)
 	}
