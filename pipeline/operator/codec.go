@@ -166,7 +166,11 @@ func (r *reader) ln() float64 {
 }
 
 func (r *reader) string() string {
-	n := r.upTo(uint64(len(r.b)))
+	n := r.uint()
+	if n > uint64(len(r.b)) {
+		r.fail()
+		return ""
+	}
 	s := string(r.b[:n])
 	r.b = r.b[n:]
 	return s

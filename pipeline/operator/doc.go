@@ -3,9 +3,9 @@
 //
 // # Words
 //
-// The operator is the principal of an event together with its type. Its group is the path of a user, or the role. An
-// operator-day is a day on which an operator did something of the class, however often: everything is counted in
-// operator-days, so that five hundred attachments of one run of an infrastructure tool count once.
+// The operator is the principal of an event together with its type. Its group is the path of a user; a role is an operator by
+// itself, whoever takes it. An operator-day is a day on which an operator did something of the class, however often:
+// everything is counted in operator-days, so that five hundred attachments of one run of an infrastructure tool count once.
 //
 // # Model
 //
@@ -25,7 +25,7 @@
 // p is the share of operator-days with such a score: the account's own histogram with an exponential tail, mixed with fifty
 // shipped days of exponential scores. An event alarms when p is below budget · min(cap, B/N30), N30 operator-days of 30 days.
 // The root of an account always alarms. What the operator or its group did on three days of the last ninety never does, if
-// network and program are usual: that is a habit.
+// network and program are usual: that is a habit. In the class of trails everybody is new until then.
 //
 // # Life of an insight
 //
