@@ -21,6 +21,7 @@ import (
 	"github.com/nats-io/nats.go"
 	natsjetstream "github.com/nats-io/nats.go/jetstream"
 	"github.com/trailvane/trailvane/pipeline/aggregate"
+	"github.com/trailvane/trailvane/pipeline/catalog"
 	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/pipeline/detect/all"
 	"github.com/trailvane/trailvane/pipeline/ingest"
@@ -49,8 +50,25 @@ type Options struct {
 	Partitions int
 	Settings   schemas.Settings
 
+	Catalog *catalog.Catalog // of sensitive operations; catalog.Default if nil
+
+	// Each, if it is not nil, gets every insight event as soon as it is stored, in that order, from one goroutine. Its error
+	// ends Run. Standard input that is all there is to read, without a Store, is analyzed as it comes.
+	Each func(*schemas.Insight) error
+
 	Progress *ingest.Progress // may be nil; may be read while Run works
 	Log      *slog.Logger     // what goes wrong and is tried again; slog.Default() if nil
+}
+
+// Live reports whether the logs are analyzed as they come: standard input that is all there is to read, without a Store.
+func (o *Options) Live() bool { return o.ingest("").Live() }
+
+// ingest says what the lane reads.
+func (o *Options) ingest(dir string) *ingestservice.Config {
+	return &ingestservice.Config{
+		Paths: o.Paths, Stdin: o.Stdin, Format: o.Format, Remember: o.Store != "", Dir: dir,
+		Settings: o.Settings, End: &schemas.End{Close: o.Store == ""}, Progress: o.Progress,
+	}
 }
 
 // A Result is what was found, from the first run of a store on.
@@ -93,6 +111,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Catalog == nil {
+		o.Catalog = catalog.Default()
+	}
 	if o.Progress == nil {
 		o.Progress = new(ingest.Progress)
 	}
@@ -118,7 +139,8 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, fmt.Errorf("%w; %s", failure, advice(o))
 	}
 	if errors.Is(err, runner.ErrConstants) && o.Store != "" {
-		return nil, fmt.Errorf("the store %s is of another version of Trailvane: %w; use that version, or another folder", o.Store, err)
+		return nil, fmt.Errorf("the store %s was made by another version of Trailvane, or with another catalogue: %w; "+
+			"use the same, or another folder", o.Store, err)
 	}
 	if err != nil {
 		return nil, err
@@ -176,7 +198,12 @@ func run(ctx context.Context, b *broker.Broker, dir string, o Options) (*Result,
 		return nil, err
 	}
 	defer p.close()
-	if err := p.run(ctx); err != nil {
+	if o.Each != nil {
+		err = follow(ctx, js, o.Each, p.run)
+	} else {
+		err = p.run(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return p.result(ctx, js)
@@ -229,14 +256,11 @@ func open(ctx context.Context, d *service.Deployment, dir string, o Options) (_ 
 			p.close()
 		}
 	}()
-	if p.ingest, err = ingestservice.Open(ctx, d, ingestservice.Config{
-		Paths: o.Paths, Stdin: o.Stdin, Format: o.Format, Remember: o.Store != "", Dir: dir,
-		Settings: o.Settings, End: &schemas.End{Close: o.Store == ""}, Progress: o.Progress,
-	}); err != nil {
+	if p.ingest, err = ingestservice.Open(ctx, d, *o.ingest(dir)); err != nil {
 		return nil, err
 	}
 	for lane := range d.Identity.Lanes {
-		n, err := normalizer.Open(ctx, d, lane)
+		n, err := normalizer.Open(ctx, d, lane, o.Catalog)
 		if err != nil {
 			return nil, err
 		}

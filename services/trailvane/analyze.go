@@ -22,7 +22,7 @@ import (
 )
 
 type analyzeCommand struct {
-	Paths []string `arg:"" name:"path" help:"Files, folders, glob patterns in quotes, or - for standard input, which is read to its end first. Plain, gzip or zstd; JSON records in a CloudTrail file, an array, or one a line."`
+	Paths []string `arg:"" name:"path" help:"Files, folders, glob patterns in quotes, or - for standard input. Plain, gzip or zstd; JSON records in a CloudTrail file, an array, or one a line."`
 
 	Format     string        `default:"auto" enum:"auto,${formats}" help:"Format of the logs: ${enum}."`
 	Store      string        `type:"path" placeholder:"FOLDER" help:"Keep streams and state in a folder: the next run reads only what is new. Without it everything is learned from the logs named here."`
@@ -30,6 +30,8 @@ type analyzeCommand struct {
 	Lateness   time.Duration `default:"15m" help:"How late events may be delivered and still count in their minute, at most 1h (${default})."`
 	Budget     float64       `default:"1" help:"Multiplies the false insights that are tolerated: 0.3 is quieter, 3 sees more (${default})."`
 	Partitions int           `placeholder:"N" help:"Parallelism, 1 to 32 (default: one for each core). A store keeps its number."`
+
+	Catalogue string `type:"path" placeholder:"FILE" help:"Change which operations count as sensitive: a file with lines such as 'policy core vault.example.com GrantAccess' to add one or change its tier, 'policy none iam.amazonaws.com CreateUser' to leave one out; docs/catalogue.md explains them. A store keeps its catalogue."`
 
 	Output      string   `default:"auto" enum:"auto,table,ndjson" help:"table for people, ndjson for programs (auto: table on a terminal)." short:"o"`
 	Shape       string   `default:"auto" enum:"auto,native,actiontrail,cloudtrail" help:"Shape of ndjson: ${enum}. auto is that of the account's own cloud, native has all fields."`
@@ -49,7 +51,9 @@ type analyzeCommand struct {
 
 // Help is shown below the flags.
 func (analyzeCommand) Help() string {
-	return "Insights go to standard output; progress, the summary and reasons why nothing was found go to standard error. " +
+	return "Insights go to standard output, sorted by time at the end; those of standard input, as ndjson and without --store, as " +
+		"they come, if its records are one a line. " +
+		"Progress, the summary and reasons why nothing was found go to standard error. " +
 		"Exit codes: 0 done, 1 failed, 2 wrong usage, 10 insights were found and --exit-code was given, 130 interrupted, " +
 		"141 nobody reads the output any more."
 }
@@ -64,6 +68,15 @@ func (a *analyzeCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
+	streamed := a.ndjson(c.out) && o.Live()
+	if streamed {
+		o.Each = func(i *schemas.Insight) error {
+			if !show(i) {
+				return nil
+			}
+			return a.print(c.out, []schemas.Insight{*i})
+		}
+	}
 	stop, err := a.profile()
 	if err != nil {
 		return err
@@ -73,8 +86,10 @@ func (a *analyzeCommand) Run(ctx context.Context, c console) error {
 		return err
 	}
 	shown := slices.DeleteFunc(slices.Clone(r.Insights), func(i schemas.Insight) bool { return !show(&i) })
-	if err := a.print(c.out, shown); err != nil {
-		return fmt.Errorf("print the insights: %w", err)
+	if !streamed {
+		if err := a.print(c.out, shown); err != nil {
+			return err
+		}
 	}
 	if !a.Quiet {
 		a.close(c.err, r, shown)
@@ -113,6 +128,10 @@ func (a *analyzeCommand) options(c console) (analyze.Options, error) {
 		Settings: schemas.Settings{
 			Lateness: schemas.Minute(a.Lateness / time.Minute), Learn: schemas.Minute(a.Learn / time.Minute), Budget: a.Budget,
 		},
+	}
+	var err error
+	if o.Catalog, err = readCatalogue(a.Catalogue); err != nil {
+		return o, err
 	}
 	if a.Format != "auto" {
 		o.Format = a.Format
@@ -169,24 +188,32 @@ func (a *analyzeCommand) shows(account, region string, at time.Time) bool {
 		!at.Before(a.From.Time) && (a.To.IsZero() || at.Before(a.To.Time))
 }
 
+// ndjson reports whether insights are printed for programs.
+func (a *analyzeCommand) ndjson(out io.Writer) bool {
+	_, terminal := present.Terminal(out)
+	return a.Output == "ndjson" || a.Output == "auto" && !terminal
+}
+
 // print writes the insights.
 func (a *analyzeCommand) print(out io.Writer, insights []schemas.Insight) error {
-	width, terminal := present.Terminal(out)
-	if a.Output == "ndjson" || a.Output == "auto" && !terminal {
+	var err error
+	switch width, terminal := present.Terminal(out); {
+	case a.ndjson(out):
 		shape := schemas.Shape(a.Shape)
 		if a.Shape == "auto" {
-			shape = ""
+			shape = schemas.OwnShape
 		}
-		return present.NDJSON(out, insights, shape, a.StrictShape)
+		err = present.NDJSON(out, insights, shape, a.StrictShape)
+	case len(insights) > 0:
+		if !terminal {
+			width = tableWidth
+		}
+		_, err = io.WriteString(out, present.Table(insights, width))
 	}
-	if len(insights) == 0 {
-		return nil
+	if err != nil {
+		return fmt.Errorf("print the insights: %w", err)
 	}
-	if !terminal {
-		width = tableWidth
-	}
-	_, err := io.WriteString(out, present.Table(insights, width))
-	return err
+	return nil
 }
 
 // tableWidth is the width of a table that goes to a file: no column is cut there that a wide terminal would show.

@@ -45,6 +45,7 @@ func Run(t *testing.T, d decode.Decoder) {
 		})
 	}
 	t.Run("no state", func(t *testing.T) { testNoState(t, d, samples) })
+	t.Run("as JSON text", func(t *testing.T) { testAsText(t, d) })
 	t.Run("hostile values", func(t *testing.T) { testHostile(t, d) })
 	t.Run("not records", func(t *testing.T) { testNotRecords(t, d) })
 	t.Run("allocations", func(t *testing.T) { testAllocations(t, d) })
@@ -106,13 +107,19 @@ func checkEvent(t testing.TB, raw string, e *schemas.Event) {
 	const longest = 640 // of any string, see field.PrincipalLimit
 	for name, s := range map[string]string{
 		"ID": e.ID, "Account.ID": e.Account.ID, "CallerAccount": e.CallerAccount, "Region": e.Region, "Service": e.Service,
-		"Name": e.Name, "ErrorCode": e.ErrorCode, "Principal": e.Principal, "AccessKey": e.AccessKey,
-		"SourceIP": e.SourceIP, "UserAgent": e.UserAgent,
+		"Name": e.Name, "ErrorCode": e.ErrorCode, "Principal": e.Principal, "CallerName": e.CallerName,
+		"AccessKey": e.AccessKey, "SourceIP": e.SourceIP, "UserAgent": e.UserAgent,
 	} {
 		if len(s) > longest || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 			t.Errorf("%s is %.1000q, which is longer than %d bytes, not UTF-8 or has control characters\nrecord: %.2000q",
 				name, s, longest, raw)
 		}
+	}
+	if e.Auth > schemas.ConsoleMFAAuth {
+		t.Errorf("auth is %d, which is none\nrecord: %.2000q", e.Auth, raw)
+	}
+	if r := e.Request; len(r) > len(raw) || r != "" && r[0] != '{' {
+		t.Errorf("request is no object of the record: %.1000q\nrecord: %.2000q", r, raw)
 	}
 	if e.Account.Provider == "" {
 		t.Errorf("no provider\nrecord: %.2000q", raw)
@@ -182,6 +189,27 @@ func testFlipped(t *testing.T, d decode.Decoder, raw string) {
 		if t.Failed() {
 			t.Fatalf("with a bit of byte %d flipped", i)
 		}
+	}
+}
+
+// testAsText decodes a JSON record that is written as JSON text, as ingest finds it where a tool has taken it out of another
+// record: it is the same record.
+func testAsText(t *testing.T, d decode.Decoder) {
+	raw := readTypical(t)
+	if !json.Valid([]byte(raw)) {
+		return // not a JSON format
+	}
+	quoted, err := json.Marshal(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := Decode(t, d, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Decode(t, d, string(quoted))
+	if diff := cmp.Diff(text(t, want), text(t, got)); err != nil || diff != "" {
+		t.Errorf("as text it decodes to something else (%v, -record +text):\n%s", err, diff)
 	}
 }
 
@@ -273,9 +301,12 @@ type eventView struct {
 	Write         bool   `json:"write"`
 	Principal     string `json:"principal,omitempty"`
 	PrincipalType string `json:"principalType,omitempty"`
+	CallerName    string `json:"callerName,omitempty"`
 	AccessKey     string `json:"accessKey,omitempty"`
 	SourceIP      string `json:"sourceIP,omitempty"`
 	UserAgent     string `json:"userAgent,omitempty"`
+	Auth          string `json:"auth,omitempty"`
+	Request       string `json:"request,omitempty"`
 }
 
 func viewOf(e *schemas.Event) eventView {
@@ -284,7 +315,10 @@ func viewOf(e *schemas.Event) eventView {
 		Category: [...]string{"management", "data", "insight", "network activity"}[e.Category],
 		Service:  e.Service, Name: e.Name, ErrorCode: e.ErrorCode, Write: e.Write, Principal: e.Principal,
 		PrincipalType: [...]string{"", "root", "user", "role", "federated", "service"}[e.PrincipalType],
-		AccessKey:     e.AccessKey, SourceIP: e.SourceIP, UserAgent: e.UserAgent,
+		CallerName:    e.CallerName, AccessKey: e.AccessKey, SourceIP: e.SourceIP, UserAgent: e.UserAgent, Request: e.Request,
+	}
+	if e.Auth != schemas.UnknownAuth {
+		v.Auth = e.Auth.String()
 	}
 	if e.Time != 0 {
 		v.Time = time.Unix(e.Time, 0).UTC().Format(time.RFC3339)
