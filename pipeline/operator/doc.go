@@ -18,10 +18,13 @@
 // For an operator who never did anything of the class, who = max(-ln h, -ln q): h = (F+3)/(A+3/h0) is how often a principal-day
 // without a past in the class sees a first time, by type of principal and apart for those who change themselves, h0 being the
 // shipped hazard times 1 + 150/(3+D)^2 in an account of D days, whose operators are all new at first; q is below.
+//
 // For others who = -ln(q · n/(N+1)), n of N operator-days at the narrowest of act, service and class at which o is known, and
 // q = min (0.75·F_k+1)/(N_k+1) over the narrower ones: the mass that Pitman and Yor leave to somebody new.
+//
 // A network, program, hour or way to sign in that the operator was not seen with before today costs -ln(k/(n+1)), k values in n
 // active days, and -ln of the share of the other principals that know it; if none does, of (K+1)/(A+1), the account's news.
+//
 // p is the share of operator-days with such a score: the account's own histogram with an exponential tail, mixed with fifty
 // shipped days of exponential scores. An event alarms when p is below budget · min(cap, B/N30), N30 operator-days of 30 days.
 // The root of an account always alarms. What the operator or its group did on three days of the last ninety never does, if

@@ -143,7 +143,8 @@ func (t *task) add(o *insight, c *call) {
 	if code == "" {
 		code = schemas.NoError
 	}
-	for d, value := range [...]string{principal: t.text(r.Principal), userAgent: t.text(r.UserAgent), api: c.service + "/" + c.event,
+	for d, value := range [...]string{principal: t.text(r.Principal), userAgent: t.text(r.UserAgent),
+		api:       c.service + "/" + c.event,
 		errorCode: code, sourceIP: t.text(r.SourceIP), accessKey: t.text(r.AccessKey)} {
 		o.top[d] = addTop(o.top[d], clip(value), uint64(r.Count))
 	}

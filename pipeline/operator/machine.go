@@ -92,8 +92,8 @@ type opDay struct {
 	told  bool
 }
 
-// maxToday bounds the operators that a day teaches the models. An account with more of them has somebody making them up: they are
-// judged, but what they do is not taken for a habit of the account.
+// maxToday bounds the operators that a day teaches the models. An account with more of them has somebody making them up: they
+// are judged, but what they do is not taken for a habit of the account.
 const maxToday = 64
 
 // A task is the work on one pane: what it needs of settings, with the line made from them.
@@ -148,7 +148,8 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 	}
 
 	slices.SortStableFunc(m.out, func(x, y schemas.Finding) int {
-		return cmp.Or(cmp.Compare(x.Start, y.Start), strings.Compare(x.Key, y.Key), cmp.Compare(x.Ordinal, y.Ordinal), cmp.Compare(x.Kind, y.Kind))
+		return cmp.Or(cmp.Compare(x.Start, y.Start), strings.Compare(x.Key, y.Key), cmp.Compare(x.Ordinal, y.Ordinal),
+			cmp.Compare(x.Kind, y.Kind))
 	})
 	for i := range m.out {
 		emit(&m.out[i])

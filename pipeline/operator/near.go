@@ -25,14 +25,15 @@ const (
 
 // offer keeps the nearest misses: those with the smallest distance to their line.
 func (a *account) offer(region string, c *call, v *verdict) {
-	n := nearMiss{what: mix(c.op, c.act) & hashBits, region: region, object: c.service, event: c.event, who: c.shown, first: v.first,
-		minute: c.row.Minute, score: v.score, lnP: v.lnP, line: v.line, count: uint64(c.row.Count)}
+	n := nearMiss{what: mix(c.op, c.act) & hashBits, region: region, object: c.service, event: c.event,
+		who: c.shown, first: v.first, minute: c.row.Minute, score: v.score, lnP: v.lnP, line: v.line, count: uint64(c.row.Count)}
 	if n.distance() > far {
 		return
 	}
 	at := slices.IndexFunc(a.near, func(o nearMiss) bool { return o.what == n.what && o.region == n.region })
 	switch {
-	case at >= 0 && a.near[at].distance() <= n.distance(), at < 0 && len(a.near) == maxNear && a.near[maxNear-1].distance() <= n.distance():
+	case at >= 0 && a.near[at].distance() <= n.distance(),
+		at < 0 && len(a.near) == maxNear && a.near[maxNear-1].distance() <= n.distance():
 		return
 	case at >= 0:
 		a.near = slices.Delete(a.near, at, at+1)
@@ -55,7 +56,8 @@ func (m *Machine) NearMisses() []detect.NearMiss {
 	var out []detect.NearMiss
 	for _, a := range m.sorted() {
 		for _, n := range a.near {
-			out = append(out, detect.NearMiss{Type: m.config.Type, Account: a.id, Region: n.region, Object: n.object, At: n.minute,
+			out = append(out, detect.NearMiss{Type: m.config.Type, Account: a.id, Region: n.region, Object: n.object,
+				At:    n.minute,
 				Count: n.count, Log10P: schemas.Round(n.lnP / ln10), Line: schemas.Round(n.line / ln10), Text: n.text()})
 		}
 	}

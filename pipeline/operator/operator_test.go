@@ -11,7 +11,8 @@ import (
 )
 
 func config() Config {
-	return Config{Type: schemas.PolicyChange, Class: schemas.PolicyClass, Detector: "test", Things: "permission changes", Budget: 1,
+	return Config{Type: schemas.PolicyChange, Class: schemas.PolicyClass, Detector: "test",
+		Things: "permission changes", Budget: 1,
 		Cap: 5e-3, Hazard: 2e-3}
 }
 
@@ -105,7 +106,8 @@ func TestTailIsMonotone(t *testing.T) {
 
 func TestWords(t *testing.T) {
 	for in, want := range map[string]string{
-		"192.0.2.77": "192.0.2.0/24", "::ffff:192.0.2.77": "192.0.2.0/24", "2001:db8:1:2::9": "2001:db8:1::/48", "AWS Internal": "AWS Internal",
+		"192.0.2.77": "192.0.2.0/24", "::ffff:192.0.2.77": "192.0.2.0/24", "2001:db8:1:2::9": "2001:db8:1::/48",
+		"AWS Internal": "AWS Internal",
 		"fe80::1%eth0": "fe80::/48", "253.252.51.07": "253.252.51.07", "": "",
 	} {
 		if got := network(in); got != want {
@@ -113,8 +115,9 @@ func TestWords(t *testing.T) {
 		}
 	}
 	for in, want := range map[string]string{
-		"aws-cli/2.15.0 Python/3.11": "aws-cli", "Boto3/1.34 Botocore/1.34": "boto", "console.amazonaws.com": "console", "signin.amazonaws.com": "console",
-		"Mozilla/5.0 (X11)": "console", "APN/1.0 HashiCorp/1.0 Terraform/1.7": "terraform", "cloudtrail.amazonaws.com": "a service",
+		"aws-cli/2.15.0 Python/3.11": "aws-cli", "Boto3/1.34 Botocore/1.34": "boto", "console.amazonaws.com": "console",
+		"signin.amazonaws.com": "console",
+		"Mozilla/5.0 (X11)":    "console", "APN/1.0 HashiCorp/1.0 Terraform/1.7": "terraform", "cloudtrail.amazonaws.com": "a service",
 		"Pacu/1.0": "pacu", "AlibabaCloud (Linux) Java/1.8": "alibaba sdk", "": "", "Custom Thing": "custom",
 	} {
 		got, bit := program(in)
@@ -140,7 +143,8 @@ func TestWords(t *testing.T) {
 	if a, b := operatorName(0, long), operatorName(0, long+"x"); len(a) > maxPrincipal+12 || a == b {
 		t.Errorf("long names: %d bytes, equal %v", len(a), a == b)
 	}
-	if monday, saturday := hourBit(detecttest.Epoch+9*60), hourBit(detecttest.Epoch+5*schemas.Day+9*60); monday != 1<<2 || saturday != 1<<8 {
+	monday, saturday := hourBit(detecttest.Epoch+9*60), hourBit(detecttest.Epoch+5*schemas.Day+9*60)
+	if monday != 1<<2 || saturday != 1<<8 {
 		t.Errorf("nine o'clock is %b on Mondays and %b on Saturdays", monday, saturday)
 	}
 }
@@ -153,9 +157,11 @@ func observe(m *Machine, panes ...schemas.Pane) (found []schemas.Finding) {
 }
 
 func policyCall(at schemas.Minute, who string) detecttest.Call {
-	return detecttest.Call{Minute: at, Service: "iam.amazonaws.com", Event: "AttachUserPolicy", Principal: who, Type: schemas.UserPrincipal,
+	return detecttest.Call{Minute: at, Service: "iam.amazonaws.com", Event: "AttachUserPolicy", Principal: who,
+		Type:     schemas.UserPrincipal,
 		SourceIP: "192.0.2.1", UserAgent: "aws-cli/2", AccessKey: "AKIAEXAMPLE", Count: 1,
-		Traits: schemas.Traits{Sensitive: schemas.Sensitive(0).With(schemas.PolicyClass, schemas.CoreTier), Target: schemas.OtherTarget, Auth: schemas.KeyAuth}}
+		Traits: schemas.Traits{Sensitive: schemas.Sensitive(0).With(schemas.PolicyClass, schemas.CoreTier),
+			Target: schemas.OtherTarget, Auth: schemas.KeyAuth}}
 }
 
 // An attacker who makes up a hundred thousand principals pushes out each other, not the regulars; opens a bounded number of
@@ -188,7 +194,8 @@ func TestMadeUpPrincipals(t *testing.T) {
 	}
 	a := m.accounts[f.Account]
 	if len(a.profiles) > maxProfiles || len(a.table.entries) > maxSets || len(a.pairs) > maxPairs+1 || len(a.open) > maxOpen+1 {
-		t.Errorf("%d profiles, %d item sets, %d pairs, %d open insights", len(a.profiles), len(a.table.entries), len(a.pairs), len(a.open))
+		t.Errorf("%d profiles, %d item sets, %d pairs, %d open insights", len(a.profiles), len(a.table.entries),
+			len(a.pairs), len(a.open))
 	}
 	if starts == 0 || starts > maxOpen+1 {
 		t.Errorf("%d insights of a hundred thousand names, want at most %d", starts, maxOpen+1)
@@ -228,7 +235,8 @@ func TestHostile(t *testing.T) {
 					if len(g.Key) > 1200 || len(g.Why.Text) > 2000 || len(g.Object) > maxText {
 						t.Fatalf("key of %d bytes, text of %d, object of %d", len(g.Key), len(g.Why.Text), len(g.Object))
 					}
-					for _, x := range []float64{g.Why.Log10P, g.Why.OneIn, g.Statistics.Insight, g.Why.Operator.Surprise, g.Why.Operator.Hazard} {
+					for _, x := range []float64{g.Why.Log10P, g.Why.OneIn, g.Statistics.Insight,
+						g.Why.Operator.Surprise, g.Why.Operator.Hazard} {
 						if math.IsNaN(x) || math.IsInf(x, 0) {
 							t.Fatalf("%+v %+v", g.Why, g.Why.Operator)
 						}

@@ -232,7 +232,8 @@ func (s *seenRows) clear() {
 
 // add reports whether a row is new in what a profile keeps.
 func (s *seenRows) add(r *schemas.Row, hour uint16) bool {
-	key := seenRow{s.epoch, r.Principal, r.SourceIP, r.ASN, r.UserAgent, uint32(hour) | uint32(r.PrincipalType)<<16 | uint32(r.Auth)<<24}
+	key := seenRow{s.epoch, r.Principal, r.SourceIP, r.ASN, r.UserAgent,
+		uint32(hour) | uint32(r.PrincipalType)<<16 | uint32(r.Auth)<<24}
 	h := uint64(key.who)<<32 ^ uint64(key.ip)<<16 ^ uint64(key.agent)
 	h = (h ^ uint64(key.rest)<<40 ^ uint64(key.asn)<<8) * 0x9e3779b97f4a7c15
 	mask := uint64(len(s.cells) - 1)

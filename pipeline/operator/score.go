@@ -28,8 +28,9 @@ type call struct {
 
 func (t *task) call(r *schemas.Row) call {
 	who, ip, asn := t.text(r.Principal), t.text(r.SourceIP), t.text(r.ASN)
-	c := call{row: r, op: operatorHash(r.PrincipalType, who), shown: shown(r.PrincipalType, who), service: clip(t.text(r.Service)),
-		event: clip(t.text(r.Name)), hour: hourBit(r.Minute), target: min(r.Target, schemas.RootTarget)}
+	c := call{row: r, op: operatorHash(r.PrincipalType, who), shown: shown(r.PrincipalType, who),
+		service: clip(t.text(r.Service)),
+		event:   clip(t.text(r.Name)), hour: hourBit(r.Minute), target: min(r.Target, schemas.RootTarget)}
 	c.name = operatorName(r.PrincipalType, who)
 	c.svc = hashOf(c.service)
 	if c.target == schemas.SelfTarget {
@@ -244,7 +245,8 @@ func (t *task) targetNats(c *call) float64 {
 	return min(maxSurprise, -model.Ln(min(1, p)))
 }
 
-var hourNames = [...]string{"0 to 4 o'clock", "4 to 8 o'clock", "8 to 12 o'clock", "12 to 16 o'clock", "16 to 20 o'clock", "20 to 24 o'clock"}
+var hourNames = [...]string{"0 to 4 o'clock", "4 to 8 o'clock", "8 to 12 o'clock", "12 to 16 o'clock",
+	"16 to 20 o'clock", "20 to 24 o'clock"}
 
 func hourWords(m schemas.Minute) string {
 	day := m.Day()

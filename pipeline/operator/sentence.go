@@ -97,6 +97,8 @@ func (n *nearMiss) text() string {
 	if n.first {
 		first = ", for the first time"
 	}
-	return fmt.Sprintf("%s called %s%s: a score of %s nats. An operator's day like this happens once in %s; one in %s would have been told.",
+	const text = "%s called %s%s: a score of %s nats. " +
+		"An operator's day like this happens once in %s; one in %s would have been told."
+	return fmt.Sprintf(text,
 		n.who, n.event, first, round2(n.score), round2(model.Exp(-n.lnP)), round2(model.Exp(-n.line)))
 }

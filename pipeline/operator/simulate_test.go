@@ -53,7 +53,8 @@ func (w *world) net() string {
 
 func (w *world) call(p *person, m schemas.Minute, ip, service, event string, tr schemas.Traits, fail string) {
 	tr.Auth = p.auth
-	w.calls = append(w.calls, detecttest.Call{Minute: m, Service: service, Event: event, Principal: p.arn, Type: p.kind, SourceIP: ip,
+	w.calls = append(w.calls, detecttest.Call{Minute: m, Service: service, Event: event, Principal: p.arn, Type: p.kind,
+		SourceIP:  ip,
 		UserAgent: p.agent, Error: fail, Read: strings.HasPrefix(event, "Describe"), Traits: tr, Count: 1})
 }
 
@@ -109,16 +110,19 @@ func (w *world) day(d int) {
 			at = start + schemas.Minute(w.r.IntN(1440))
 		}
 		for k := range 2 + w.r.IntN(4) {
-			w.call(p, at+schemas.Minute(k), ip, "ec2.amazonaws.com", []string{"DescribeInstances", "RunInstances", "CreateTags"}[w.r.IntN(3)], schemas.Traits{}, "")
+			w.call(p, at+schemas.Minute(k), ip, "ec2.amazonaws.com",
+				[]string{"DescribeInstances", "RunInstances", "CreateTags"}[w.r.IntN(3)], schemas.Traits{}, "")
 		}
 		if i < w.admins && w.chance(0.35) {
 			for range 1 + w.r.IntN(3) {
-				event := []string{"AttachUserPolicy", "AttachRolePolicy", "CreatePolicyVersion", "AddUserToGroup", "PutRolePolicy"}[w.r.IntN(5)]
+				event := []string{"AttachUserPolicy", "AttachRolePolicy", "CreatePolicyVersion", "AddUserToGroup",
+					"PutRolePolicy"}[w.r.IntN(5)]
 				w.call(p, at+9, ip, "iam.amazonaws.com", event, traits(schemas.PolicyClass, schemas.OtherTarget), "")
 			}
 		}
 		if i == 0 && w.chance(0.4) { // also the help desk
-			w.call(p, at+12, ip, "iam.amazonaws.com", "UpdateLoginProfile", traits(schemas.PasswordClass, schemas.OtherTarget), "")
+			w.call(p, at+12, ip, "iam.amazonaws.com", "UpdateLoginProfile",
+				traits(schemas.PasswordClass, schemas.OtherTarget), "")
 		}
 		if i >= w.admins && w.chance(0.0015) {
 			w.call(p, at+9, ip, "s3.amazonaws.com", "PutBucketPolicy", traits(schemas.PolicyClass, schemas.UnknownTarget), "")
@@ -127,27 +131,33 @@ func (w *world) day(d int) {
 			w.call(p, at+3, ip, "iam.amazonaws.com", "ChangePassword", traits(schemas.PasswordClass, schemas.SelfTarget), "")
 		}
 	}
-	tf := &person{arn: "arn:aws:iam::123456789012:role/terraform", kind: schemas.RolePrincipal, agent: "HashiCorp Terraform/1.7", auth: schemas.TemporaryAuth}
+	tf := &person{arn: "arn:aws:iam::123456789012:role/terraform", kind: schemas.RolePrincipal,
+		agent: "HashiCorp Terraform/1.7", auth: schemas.TemporaryAuth}
 	ci := fmt.Sprintf("52.%d.%d.7", w.r.IntN(4), w.r.IntN(256))
-	job := &person{arn: "arn:aws:iam::123456789012:role/job", kind: schemas.RolePrincipal, agent: "Boto3/1.34", auth: schemas.TemporaryAuth}
+	job := &person{arn: "arn:aws:iam::123456789012:role/job", kind: schemas.RolePrincipal, agent: "Boto3/1.34",
+		auth: schemas.TemporaryAuth}
 	w.call(job, start+180, "10.0.0.9", "ec2.amazonaws.com", "CreateSnapshot", schemas.Traits{}, "")
 	if !weekend && w.chance(0.6) {
 		at := start + 400 + schemas.Minute(w.r.IntN(700))
 		w.call(tf, at, ci, "ec2.amazonaws.com", "CreateTags", schemas.Traits{}, "")
 		for k := range 1 + w.r.IntN(40) {
-			w.call(tf, at+schemas.Minute(k/9), ci, "iam.amazonaws.com", "AttachRolePolicy", traits(schemas.PolicyClass, schemas.OtherTarget), "")
+			w.call(tf, at+schemas.Minute(k/9), ci, "iam.amazonaws.com", "AttachRolePolicy",
+				traits(schemas.PolicyClass, schemas.OtherTarget), "")
 		}
 	}
 	switch {
 	case d == 31: // the auditor
 		p := w.people[w.admins-1]
-		w.call(p, start+600, p.office, "iam.amazonaws.com", "UpdateAccountPasswordPolicy", traits(schemas.PasswordClass, schemas.UnknownTarget), "")
+		w.call(p, start+600, p.office, "iam.amazonaws.com", "UpdateAccountPasswordPolicy",
+			traits(schemas.PasswordClass, schemas.UnknownTarget), "")
 	case d == 40 && w.chance(0.1): // a migration of the trail
 		p := w.people[0]
 		restore := schemas.Traits{Sensitive: schemas.RestoresTrail}
 		w.call(p, start+600, p.office, "cloudtrail.amazonaws.com", "CreateTrail", restore, "")
-		w.call(p, start+601, p.office, "cloudtrail.amazonaws.com", "PutEventSelectors", traits(schemas.TrailClass, schemas.UnknownTarget), "")
-		w.call(p, start+700, p.office, "cloudtrail.amazonaws.com", "DeleteTrail", traits(schemas.TrailClass, schemas.UnknownTarget), "")
+		w.call(p, start+601, p.office, "cloudtrail.amazonaws.com", "PutEventSelectors",
+			traits(schemas.TrailClass, schemas.UnknownTarget), "")
+		w.call(p, start+700, p.office, "cloudtrail.amazonaws.com", "DeleteTrail",
+			traits(schemas.TrailClass, schemas.UnknownTarget), "")
 	}
 }
 
@@ -179,15 +189,18 @@ func (w *world) attack() {
 		case "self escalation":
 			w.call(&victim, m, ip, "iam.amazonaws.com", "AttachUserPolicy", traits(schemas.PolicyClass, schemas.AdminTarget), "")
 		case "backdoor trust policy":
-			w.call(&victim, m, ip, "iam.amazonaws.com", "UpdateAssumeRolePolicy", traits(schemas.PolicyClass, schemas.WildcardTarget), "")
+			w.call(&victim, m, ip, "iam.amazonaws.com", "UpdateAssumeRolePolicy",
+				traits(schemas.PolicyClass, schemas.WildcardTarget), "")
 		case "password resets":
 			a.kind = schemas.PasswordChange
 			for k := range schemas.Minute(5 + w.r.IntN(20)) {
-				w.call(&victim, m+k, ip, "iam.amazonaws.com", "UpdateLoginProfile", traits(schemas.PasswordClass, schemas.OtherTarget), "")
+				w.call(&victim, m+k, ip, "iam.amazonaws.com", "UpdateLoginProfile",
+					traits(schemas.PasswordClass, schemas.OtherTarget), "")
 			}
 		default:
 			a.kind = schemas.TrailConcealment
-			w.call(&victim, m, ip, "cloudtrail.amazonaws.com", "StopLogging", traits(schemas.TrailClass, schemas.UnknownTarget), "")
+			w.call(&victim, m, ip, "cloudtrail.amazonaws.com", "StopLogging",
+				traits(schemas.TrailClass, schemas.UnknownTarget), "")
 		}
 		w.attacks = append(w.attacks, a)
 	}

@@ -499,7 +499,8 @@ func readInsight(r *reader) *insight {
 		v.surprises = append(v.surprises, schemas.Surprise{Attribute: r.string(), Value: r.string(), Nats: r.count()})
 	}
 	for range r.upTo(maxRules) {
-		v.rules = append(v.rules, schemas.Rule{Text: r.string(), Hits: uint32(r.upTo(math.MaxUint32)), Days: uint32(r.upTo(math.MaxUint32)),
+		v.rules = append(v.rules, schemas.Rule{Text: r.string(), Hits: uint32(r.upTo(math.MaxUint32)),
+			Days:  uint32(r.upTo(math.MaxUint32)),
 			Lower: r.count()})
 	}
 	return o

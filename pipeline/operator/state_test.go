@@ -10,7 +10,8 @@ import (
 	"github.com/trailvane/trailvane/schemas"
 )
 
-// State that is cut short or has a wrong byte anywhere is refused or read, and never a panic, neither then nor with the next panes.
+// State that is cut short or has a wrong byte anywhere is refused or read, and never a panic, neither then nor with the next
+// panes.
 func TestDamagedState(t *testing.T) {
 	m := NewMachine(config())
 	f := detecttest.Feed{Account: schemas.Account{Provider: schemas.AWS, ID: "1"}, Region: "r", Lateness: 15}
@@ -34,7 +35,8 @@ func TestDamagedState(t *testing.T) {
 			return false
 		}
 		for _, g := range observe(n, next, end) {
-			for _, x := range []float64{g.Why.Log10P, g.Why.OneIn, g.Statistics.Insight, g.Statistics.Baseline, g.Why.Operator.Surprise} {
+			for _, x := range []float64{g.Why.Log10P, g.Why.OneIn, g.Statistics.Insight, g.Statistics.Baseline,
+				g.Why.Operator.Surprise} {
 				if math.IsNaN(x) || math.IsInf(x, 0) {
 					t.Fatalf("not a number: %+v %+v", g.Statistics, g.Why)
 				}

@@ -27,8 +27,9 @@ const (
 
 // Names, in lower case, of what a set-up goes on with, and of how a test rig ends.
 var (
-	settingUp = []string{"updatetrail", "puteventselectors", "putinsightselectors", "puteventconfiguration", "putdataeventselector"}
-	removing  = []string{"stoplogging", "deletetrail"}
+	settingUp = []string{"updatetrail", "puteventselectors", "putinsightselectors", "puteventconfiguration",
+		"putdataeventselector"}
+	removing = []string{"stoplogging", "deletetrail"}
 )
 
 // restore takes an operation that switches logging on again: concealments of the region are over, and its operator may be
@@ -49,7 +50,8 @@ func (t *task) restore(r *schemas.Row) {
 	if len(a.setups) == maxSetups {
 		a.setups = slices.Delete(a.setups, 0, 1)
 	}
-	a.setups = append(a.setups, setup{region: t.region.name, op: operatorHash(r.PrincipalType, t.text(r.Principal)), minute: r.Minute,
+	a.setups = append(a.setups, setup{region: t.region.name, op: operatorHash(r.PrincipalType, t.text(r.Principal)),
+		minute:  r.Minute,
 		created: strings.EqualFold(t.text(r.Name), "CreateTrail")})
 }
 

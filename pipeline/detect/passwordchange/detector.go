@@ -9,14 +9,15 @@
 //
 // # Model
 //
-// The operator model of package operator: S = who + the surprise of network, program, hour, way to sign in and target, p from the
-// account's operator-days mixed with shipped ones, and an alarm when p <= budget · min(5e-3, 1/N30). First times of those who
-// change their own are counted apart, because everybody does it some day. The root of an account is always told; a habit never is.
+// The operator model of package operator: S = who + the surprise of network, program, hour, way to sign in and target, p from
+// the account's operator-days mixed with shipped ones, and an alarm when p <= budget · min(5e-3, 1/N30). First times of those
+// who change their own are counted apart, because everybody does it some day. The root of an account is always told; a habit
+// never is.
 //
 // # Defaults
 //
-// Budget: one false insight per account and month; never above p = 5e-3. First times are shipped as one in 333 principal-days, of
-// one's own password as one in 50. Learning: 24 hours. An insight ends after an hour without such an event.
+// Budget: one false insight per account and month; never above p = 5e-3. First times are shipped as one in 333 principal-days,
+// of one's own password as one in 50. Learning: 24 hours. An insight ends after an hour without such an event.
 //
 // # Blind spots
 //

@@ -14,9 +14,11 @@ import (
 const start = detecttest.Epoch + 20*schemas.Day
 
 func call(m schemas.Minute, who, event string, target schemas.Target) detecttest.Call {
-	return detecttest.Call{Minute: m, Service: "iam.amazonaws.com", Event: event, Principal: who, Count: 1, Type: schemas.UserPrincipal,
+	return detecttest.Call{Minute: m, Service: "iam.amazonaws.com", Event: event, Principal: who, Count: 1,
+		Type:      schemas.UserPrincipal,
 		UserAgent: "console.amazonaws.com", SourceIP: "198.51.100.7", Traits: schemas.Traits{
-			Sensitive: schemas.Sensitive(0).With(schemas.PasswordClass, schemas.CoreTier), Target: target, Auth: schemas.ConsoleMFAAuth}}
+			Sensitive: schemas.Sensitive(0).With(schemas.PasswordClass,
+				schemas.CoreTier), Target: target, Auth: schemas.ConsoleMFAAuth}}
 }
 
 // office is twenty days in which ten people work from an office and one of them resets passwords.
@@ -73,7 +75,8 @@ func TestOwnPassword(t *testing.T) {
 func TestOwnIsNotOthers(t *testing.T) {
 	d, f := office(t)
 	for day := range schemas.Minute(5) {
-		watch(d, f.Pane([]detecttest.Call{call(start+day*schemas.Day+9*schemas.Hour, "user5", "ChangePassword", schemas.SelfTarget)}))
+		watch(d, f.Pane([]detecttest.Call{call(start+day*schemas.Day+9*schemas.Hour, "user5", "ChangePassword",
+			schemas.SelfTarget)}))
 	}
 	c := call(start+6*schemas.Day+9*schemas.Hour, "user5", "UpdateLoginProfile", schemas.OtherTarget)
 	c.SourceIP = "203.0.113.9"
@@ -99,7 +102,8 @@ func TestRootAndSpray(t *testing.T) {
 	d, f := office(t)
 	root := call(start+9*schemas.Hour, "root", "PasswordUpdated", schemas.SelfTarget)
 	root.Type, root.Service = schemas.RootPrincipal, "signin.amazonaws.com"
-	if found := watch(d, f.Pane([]detecttest.Call{root})); len(found) != 1 || found[0].Why.Route != "root" || found[0].Object != "signin.amazonaws.com" {
+	if found := watch(d, f.Pane([]detecttest.Call{root})); len(found) != 1 || found[0].Why.Route != "root" ||
+		found[0].Object != "signin.amazonaws.com" {
 		t.Errorf("%+v", found)
 	}
 	d, f = office(t)

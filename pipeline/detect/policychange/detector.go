@@ -8,8 +8,8 @@
 //
 // # Model
 //
-// The operator model of package operator: S = who + the surprise of network, program, hour, way to sign in and target, p from the
-// account's operator-days mixed with shipped ones, and an alarm when p <= budget · min(5e-3, 1/N30). The root of an account
+// The operator model of package operator: S = who + the surprise of network, program, hour, way to sign in and target, p from
+// the account's operator-days mixed with shipped ones, and an alarm when p <= budget · min(5e-3, 1/N30). The root of an account
 // is always told; what the operator or its group did on three days of the last ninety from a usual network with a usual program
 // never is.
 //
@@ -23,14 +23,15 @@
 // Somebody's first permission change from the usual network, with the usual program, at a usual hour is not told in a young
 // account: its score is 6.2, and one operator-day in 120 is shipped with as much. It is after some two thousand principal-days
 // in which nobody did so. An attacker at an habitual administrator's own machine is not seen at all, and one who has only
-// the key, and uses it with the same program in office hours, not always. What is changed is not read beyond whether it is oneself, an administrator's policy or
-// open to everybody. How many targets are changed in an hour does not matter, nor what a new key does afterwards. An operator
-// without a name is one operator.
+// the key, and uses it with the same program in office hours, not always. What is changed is not read beyond whether it is
+// oneself, an administrator's policy or open to everybody. How many targets are changed in an hour does not matter, nor what a
+// new key does afterwards. An operator without a name is one operator.
 //
 // # Sources
 //
-// ActionTrail, "Overview of Insights events": a permission change by an abnormal operator. Neither cloud documents a threshold, so
-// the model is Trailvane's own. Teh 2006 (the mass left to somebody new); Cormode et al., ICDE 2009 (forward decay).
+// ActionTrail, "Overview of Insights events": a permission change by an abnormal operator. Neither cloud documents a
+// threshold, so the model is Trailvane's own. Teh 2006 (the mass left to somebody new); Cormode et al., ICDE 2009 (forward
+// decay).
 package policychange
 
 import (

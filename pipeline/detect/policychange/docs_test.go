@@ -9,7 +9,8 @@ import (
 	"github.com/trailvane/trailvane/schemas"
 )
 
-// One test per promise of the contract of insights (rules 1 to 11 of the detection specification, and what it says of operators).
+// One test per promise of the contract of insights (rules 1 to 11 of the detection specification, and what it says of
+// operators).
 
 const start = detecttest.Epoch + 20*schemas.Day
 
@@ -23,9 +24,11 @@ func habit(t *testing.T) (*Detector, *detecttest.Feed) {
 	var calls []detecttest.Call
 	for m := detecttest.Epoch; m < start; m += schemas.Day {
 		c := call(m+10*schemas.Hour, "arn:aws:sts::123456789012:assumed-role/terraform")
-		c.Type, c.UserAgent, c.SourceIP, c.Traits.Auth, c.Traits.Target = schemas.RolePrincipal, "Terraform/1.7", "192.0.2.10", schemas.TemporaryAuth, schemas.OtherTarget
+		c.Type, c.UserAgent, c.SourceIP = schemas.RolePrincipal, "Terraform/1.7", "192.0.2.10"
+		c.Traits.Auth, c.Traits.Target = schemas.TemporaryAuth, schemas.OtherTarget
 		work := call(m+9*schemas.Hour, bob)
-		work.Event, work.Service, work.SourceIP, work.Traits.Sensitive, work.Traits.Target = "RunInstances", "ec2.amazonaws.com", "198.51.100.7", 0, 0
+		work.Event, work.Service, work.SourceIP = "RunInstances", "ec2.amazonaws.com", "198.51.100.7"
+		work.Traits = schemas.Traits{Auth: schemas.KeyAuth}
 		calls = append(calls, c, work)
 	}
 	if found := watch(d, f.Panes(calls, 5)...); len(found) != 0 {
@@ -35,9 +38,11 @@ func habit(t *testing.T) (*Detector, *detecttest.Feed) {
 }
 
 func call(m schemas.Minute, who string) detecttest.Call {
-	return detecttest.Call{Minute: m, Service: "iam.amazonaws.com", Event: "AttachUserPolicy", Principal: who, Count: 1, Type: schemas.UserPrincipal,
+	return detecttest.Call{Minute: m, Service: "iam.amazonaws.com", Event: "AttachUserPolicy", Principal: who, Count: 1,
+		Type:      schemas.UserPrincipal,
 		UserAgent: "aws-cli/2.15", AccessKey: "AKIAIOSFODNN7EXAMPLE", SourceIP: "203.0.113.77", Traits: schemas.Traits{
-			Sensitive: schemas.Sensitive(0).With(schemas.PolicyClass, schemas.CoreTier), Target: schemas.AdminTarget, Auth: schemas.KeyAuth}}
+			Sensitive: schemas.Sensitive(0).With(schemas.PolicyClass,
+				schemas.CoreTier), Target: schemas.AdminTarget, Auth: schemas.KeyAuth}}
 }
 
 func watch(d *Detector, panes ...schemas.Pane) (found []schemas.Finding) {
@@ -114,7 +119,8 @@ func TestKeyAndObject(t *testing.T) {
 	d, _ = habit(t)
 	elsewhere := &detecttest.Feed{Account: f.Account, Region: "us-east-1", Lateness: 15}
 	quiet := call(start+11*schemas.Hour, "arn:aws:sts::123456789012:assumed-role/terraform")
-	quiet.Type, quiet.UserAgent, quiet.SourceIP, quiet.Traits.Auth = schemas.RolePrincipal, "Terraform/1.7", "192.0.2.10", schemas.TemporaryAuth
+	quiet.Type, quiet.UserAgent, quiet.SourceIP = schemas.RolePrincipal, "Terraform/1.7", "192.0.2.10"
+	quiet.Traits.Auth = schemas.TemporaryAuth
 	if found := watch(d, elsewhere.Pane([]detecttest.Call{quiet})); len(found) != 0 {
 		t.Errorf("a habit is told in another region: %s", found[0].Why.Text)
 	}
@@ -124,7 +130,8 @@ func TestKeyAndObject(t *testing.T) {
 func TestStatistics(t *testing.T) {
 	d, f := habit(t)
 	found := watch(d, attack(f, nil, 192, 195, 200)...)
-	if s := found[0].Statistics; s.Insight != 1 || s.InsightDuration != 1 || s.InsightCount != 1 || s.Baseline != 0 || s.BaselineDuration != 7*1440+192 {
+	if s := found[0].Statistics; s.Insight != 1 || s.InsightDuration != 1 || s.InsightCount != 1 || s.Baseline != 0 ||
+		s.BaselineDuration != 7*1440+192 {
 		t.Errorf("Start: %+v", s)
 	}
 	if s := found[1].Statistics; s.InsightDuration != 9 || s.InsightCount != 3 || math.Abs(s.Insight-3./9) > 1e-6 {
@@ -145,7 +152,8 @@ func TestAttributions(t *testing.T) {
 		c.Count = uint32(n)
 		c.UserAgent = "agent" + string('a'+rune(n))
 	}, 192, 193, 194, 195, 196, 197)...)
-	want := map[string]string{"principalId": bob, "userAgent": "agentg", "apiRelated": "iam.amazonaws.com/AttachUserPolicy", "errorCode": "null"}
+	want := map[string]string{"principalId": bob, "userAgent": "agentg",
+		"apiRelated": "iam.amazonaws.com/AttachUserPolicy", "errorCode": "null"}
 	end := found[len(found)-1]
 	if len(end.Attributions) != len(want) {
 		t.Errorf("attributions %+v", end.Attributions)
@@ -169,17 +177,21 @@ func TestWhy(t *testing.T) {
 	d, f := habit(t)
 	w := watch(d, attack(f, nil, 192)...)[0].Why
 	o := w.Operator
-	if o == nil || o.Class != "policy" || o.Operation != "iam.amazonaws.com/AttachUserPolicy" || o.Tier != "core" || !o.FirstTime ||
-		o.Target != schemas.AdminTarget.String() || !(o.Hazard > 0 && o.Hazard < 0.01) || o.Surprise < 8 || o.HabitualDays != 0 || o.Denied != 0 {
+	if o == nil || o.Class != "policy" || o.Operation != "iam.amazonaws.com/AttachUserPolicy" || o.Tier != "core" ||
+		!o.FirstTime ||
+		o.Target != schemas.AdminTarget.String() || !(o.Hazard > 0 && o.Hazard < 0.01) || o.Surprise < 8 ||
+		o.HabitualDays != 0 || o.Denied != 0 {
 		t.Errorf("%+v", o)
 	}
-	if len(o.Surprises) == 0 || len(o.Surprises) > 5 || o.Surprises[0].Attribute != "operator" || len(o.Rules) == 0 || len(o.Rules) > 3 {
+	if len(o.Surprises) == 0 || len(o.Surprises) > 5 || o.Surprises[0].Attribute != "operator" || len(o.Rules) == 0 ||
+		len(o.Rules) > 3 {
 		t.Errorf("%+v", o)
 	}
 	if r := o.Rules[0]; r.Hits != 20 || r.Days != 20 || r.Lower < 0.8 || r.Lower > 1 {
 		t.Errorf("%+v", r)
 	}
-	if w.ModelVersion != "operator-1" || w.Detector != "policychange" || !(w.Log10P < math.Log10(w.Alpha)) || len(w.SampleEventIDs) != 1 {
+	if w.ModelVersion != "operator-1" || w.Detector != "policychange" || !(w.Log10P < math.Log10(w.Alpha)) ||
+		len(w.SampleEventIDs) != 1 {
 		t.Errorf("%+v", w)
 	}
 	const text = "AttachUserPolicy is done on 20 of 20 operator-days by role terraform (at least "
@@ -208,9 +220,14 @@ func TestDenied(t *testing.T) {
 
 // Core and adjacent operations count; indirect ones open nothing, and are named in an insight of their operator.
 func TestTiers(t *testing.T) {
-	for tier, want := range map[schemas.Tier]int{schemas.CoreTier: 2, schemas.AdjacentTier: 2, schemas.IndirectTier: 0, schemas.NoTier: 0} {
+	for tier, want := range map[schemas.Tier]int{schemas.CoreTier: 2, schemas.AdjacentTier: 2, schemas.IndirectTier: 0,
+		schemas.NoTier: 0} {
 		d, f := habit(t)
-		got := watch(d, attack(f, func(c *detecttest.Call) { c.Traits.Sensitive = schemas.Sensitive(0).With(schemas.PolicyClass, tier) }, 192)...)
+		got := watch(d,
+			attack(f, func(c *detecttest.Call) {
+				c.Traits.Sensitive = schemas.Sensitive(0).With(schemas.PolicyClass,
+					tier)
+			}, 192)...)
 		if len(got) != want {
 			t.Errorf("tier %s: %d findings, want %d", tier, len(got), want)
 		}
@@ -267,11 +284,15 @@ func TestNearMisses(t *testing.T) {
 	d, f := habit(t)
 	s := schemas.DefaultSettings()
 	s.Budget = 0.05
-	for _, p := range attack(f, func(c *detecttest.Call) { c.Traits.Target, c.SourceIP = schemas.OtherTarget, "198.51.100.7" }, 600, 700) {
+	for _, p := range attack(f, func(c *detecttest.Call) {
+		c.Traits.Target, c.SourceIP = schemas.OtherTarget,
+			"198.51.100.7"
+	}, 600, 700) {
 		d.Observe(&p, s, func(f *schemas.Finding) { t.Errorf("told: %s", f.Why.Text) })
 	}
 	near := d.NearMisses()
-	if len(near) != 1 || near[0].Object != "iam.amazonaws.com" || near[0].Log10P <= near[0].Line || !strings.Contains(near[0].Text, "bob called AttachUserPolicy, for the first time") {
+	if len(near) != 1 || near[0].Object != "iam.amazonaws.com" || near[0].Log10P <= near[0].Line ||
+		!strings.Contains(near[0].Text, "bob called AttachUserPolicy, for the first time") {
 		t.Errorf("%+v", near)
 	}
 }

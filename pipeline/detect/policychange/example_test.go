@@ -8,10 +8,12 @@ import (
 	"github.com/trailvane/trailvane/schemas"
 )
 
-// Two weeks of a role that attaches policies every morning while bob runs instances; then bob attaches one, at night and from elsewhere.
+// Two weeks of a role that attaches policies every morning while bob runs instances; then bob attaches one, at night and from
+// elsewhere.
 func Example() {
 	d := policychange.New()
-	feed := detecttest.Feed{Account: schemas.Account{Provider: schemas.AWS, ID: "111122223333"}, Region: "eu-west-1", Lateness: 15}
+	feed := detecttest.Feed{Account: schemas.Account{Provider: schemas.AWS, ID: "111122223333"}, Region: "eu-west-1",
+		Lateness: 15}
 	tell := func(p schemas.Pane) {
 		d.Observe(&p, schemas.DefaultSettings(), func(f *schemas.Finding) {
 			if f.Kind == schemas.OpenFinding {
@@ -21,9 +23,11 @@ func Example() {
 			}
 		})
 	}
-	policy := schemas.Traits{Sensitive: schemas.Sensitive(0).With(schemas.PolicyClass, schemas.CoreTier), Target: schemas.OtherTarget}
-	role := detecttest.Call{Service: "iam.amazonaws.com", Event: "AttachUserPolicy", Principal: "arn:aws:sts::111122223333:assumed-role/terraform",
-		Type: schemas.RolePrincipal, SourceIP: "192.0.2.10", UserAgent: "Terraform/1.7", Traits: policy, Count: 40}
+	policy := schemas.Traits{Sensitive: schemas.Sensitive(0).With(schemas.PolicyClass, schemas.CoreTier),
+		Target: schemas.OtherTarget}
+	role := detecttest.Call{Service: "iam.amazonaws.com", Event: "AttachUserPolicy",
+		Principal: "arn:aws:sts::111122223333:assumed-role/terraform",
+		Type:      schemas.RolePrincipal, SourceIP: "192.0.2.10", UserAgent: "Terraform/1.7", Traits: policy, Count: 40}
 	bob := detecttest.Call{Service: "ec2.amazonaws.com", Event: "RunInstances", Principal: "arn:aws:iam::111122223333:user/bob",
 		Type: schemas.UserPrincipal, SourceIP: "198.51.100.7", UserAgent: "aws-cli/2.15", Count: 1}
 	for day := range schemas.Minute(14) {

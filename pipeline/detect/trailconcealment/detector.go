@@ -2,16 +2,16 @@
 //
 // # Signal
 //
-// Events of the class "trail" of the catalogue, core and adjacent, that succeeded or were denied: stopping and deleting trails and
-// event data stores, narrowing what they record. Operations that reach the same through another service (the bucket's
+// Events of the class "trail" of the catalogue, core and adjacent, that succeeded or were denied: stopping and deleting trails
+// and event data stores, narrowing what they record. Operations that reach the same through another service (the bucket's
 // lifecycle, the key) are named in an insight of the same operator that is open, and open none. The key is operator and
 // service, per region; the insight object is the service.
 //
 // # Model
 //
-// The operator model of package operator, in which somebody is new here until it is a habit: that alone is a score of 10.8 and p of
-// 1e-3. An event alarms when p <= budget · min(0.2, 0.25/N30), so everybody is told but those who did the same on three days of the
-// last ninety, from a usual network with a usual program; and the root is always.
+// The operator model of package operator, in which somebody is new here until it is a habit: that alone is a score of 10.8 and
+// a p of 2.5e-4. An event alarms when p <= budget · min(0.2, 0.25/N30), so everybody is told but those who did the same on three
+// days of the last ninety, from a usual network with a usual program; and the root is always.
 //
 // Not concealment: changing what a trail records within half an hour of having created or started one, which is setting it up;
 // stopping or deleting a trail within half an hour of having created one, from a network and with a program that are usual for

@@ -12,8 +12,10 @@ import (
 const start = detecttest.Epoch + 10*schemas.Day + 9*schemas.Hour
 
 func call(m schemas.Minute, who, event string, s schemas.Sensitive) detecttest.Call {
-	return detecttest.Call{Minute: m, Service: "cloudtrail.amazonaws.com", Event: event, Principal: who, Count: 1, Type: schemas.UserPrincipal,
-		UserAgent: "console.amazonaws.com", SourceIP: "198.51.100.7", Traits: schemas.Traits{Sensitive: s, Auth: schemas.ConsoleMFAAuth}}
+	return detecttest.Call{Minute: m, Service: "cloudtrail.amazonaws.com", Event: event, Principal: who, Count: 1,
+		Type:      schemas.UserPrincipal,
+		UserAgent: "console.amazonaws.com", SourceIP: "198.51.100.7", Traits: schemas.Traits{Sensitive: s,
+			Auth: schemas.ConsoleMFAAuth}}
 }
 
 var conceals = schemas.Sensitive(0).With(schemas.TrailClass, schemas.CoreTier)
@@ -23,7 +25,8 @@ func working() (*Detector, *detecttest.Feed) {
 	d := New()
 	f := &detecttest.Feed{Account: schemas.Account{Provider: schemas.AWS, ID: "123456789012"}, Region: "eu-west-1", Lateness: 15}
 	for m := detecttest.Epoch; m < start; m += schemas.Day {
-		watch(d, f.Pane([]detecttest.Call{call(m+9*schemas.Hour, "ann", "RunInstances", 0), call(m+9*schemas.Hour, "ben", "RunInstances", 0)}))
+		watch(d, f.Pane([]detecttest.Call{call(m+9*schemas.Hour, "ann", "RunInstances", 0),
+			call(m+9*schemas.Hour, "ben", "RunInstances", 0)}))
 	}
 	return d, f
 }
@@ -107,7 +110,8 @@ func TestDefaultIsToTell(t *testing.T) {
 		c := call(start, "ann", "StopLogging", conceals)
 		c.Error = code
 		found := watch(d, f.Pane([]detecttest.Call{c}))
-		if len(found) != 1 || found[0].Object != "cloudtrail.amazonaws.com" || (found[0].Why.Operator.Denied == 1) != (code != "") {
+		if len(found) != 1 || found[0].Object != "cloudtrail.amazonaws.com" ||
+			(found[0].Why.Operator.Denied == 1) != (code != "") {
 			t.Fatalf("%q: %+v", code, found)
 		}
 		surprise = append(surprise, found[0].Why.Operator.Surprise)
