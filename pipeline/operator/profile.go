@@ -48,7 +48,7 @@ func (f *profile) touch(day int32) bool {
 	if f.last == day && f.days > 0 {
 		return false
 	}
-	f.days = uint16(f.decayed(day)*dayUnits+0.5) + dayUnits
+	f.days = uint16(float64(f.decayed(day)*dayUnits)+0.5) + dayUnits
 	f.last = day
 	f.programs |= f.programsToday
 	f.hours |= f.hoursToday

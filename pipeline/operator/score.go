@@ -64,12 +64,10 @@ type verdict struct {
 	score        float64
 	hazard       float64
 	first, habit bool
-	usual        bool // network and program are
 	days         uint32
 	operation    string
 	tier         schemas.Tier
 	target       schemas.Target
-	denied       bool
 	shown        string
 	surprises    []schemas.Surprise
 	rules        []schemas.Rule
@@ -88,7 +86,7 @@ const (
 func (t *task) judge(c *call) verdict {
 	a, day := t.account, t.account.day
 	v := verdict{operation: c.service + "/" + c.event, tier: c.row.Sensitive.Tier(t.config.Class), target: c.target,
-		denied: c.denied, shown: c.shown}
+		shown: c.shown}
 	opAct := a.table.get(setHash(setOpAct, c.op, c.act))
 	grpAct := (*entry)(nil)
 	if c.group != 0 {
@@ -104,8 +102,7 @@ func (t *task) judge(c *call) verdict {
 	}
 	circumstances, netKnown, agentKnown := t.circumstances(c, &v)
 	v.score = who + circumstances
-	v.usual = netKnown && agentKnown
-	v.habit = habit && v.usual && c.row.PrincipalType != schemas.RootPrincipal
+	v.habit = habit && netKnown && agentKnown && c.row.PrincipalType != schemas.RootPrincipal
 	v.lnP = max(a.scores.lnP(v.score), lnTiny)
 	v.alpha, v.line = t.alpha, t.line
 	slices.SortStableFunc(v.surprises, func(x, y schemas.Surprise) int { return cmp.Compare(y.Nats, x.Nats) })

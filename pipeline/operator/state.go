@@ -445,8 +445,8 @@ func (o *insight) append(w *writer) {
 	w.uint(uint64(o.covered))
 	w.int(o.continues)
 	v := &o.best
-	w.floats(v.lnP, v.line, v.alpha, v.score, v.hazard)
-	w.flags(v.first, v.habit, v.usual, v.denied)
+	w.floats(v.lnP, v.alpha, v.score, v.hazard)
+	w.flags(v.first)
 	w.uint(uint64(v.days))
 	w.string(v.operation)
 	w.uint(uint64(v.tier))
@@ -488,9 +488,9 @@ func readInsight(r *reader) *insight {
 	o.covered = uint32(r.upTo(math.MaxUint32))
 	o.continues = int64(r.int32())
 	v := &o.best
-	v.lnP, v.line = r.ln(), r.ln()
+	v.lnP = r.ln()
 	r.counts(&v.alpha, &v.score, &v.hazard)
-	r.flags(&v.first, &v.habit, &v.usual, &v.denied)
+	r.flags(&v.first)
 	v.days = uint32(r.upTo(math.MaxUint32))
 	v.operation = r.string()
 	v.tier, v.target = schemas.Tier(r.upTo(uint64(schemas.CoreTier))), schemas.Target(r.upTo(uint64(schemas.RootTarget)))

@@ -76,7 +76,7 @@ func (h *histogram) own(s float64) float64 {
 	}
 	excess := 0.0
 	for i := last; i < bins; i++ {
-		excess += float64(float64(h[i]) * ((float64(i)+0.5)*binWidth - u))
+		excess += float64(float64(h[i]) * (float64((float64(i)+0.5)*binWidth) - u))
 	}
 	inTail := taken / unit
 	mean := max(minMean, (excess/unit+tailDays*shippedMean)/(inTail+tailDays))
