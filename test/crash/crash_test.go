@@ -28,7 +28,7 @@ const lanes = 2
 var names = []string{"TerminateInstances", "DeleteVolume", "DeleteSnapshot", "DeleteVpc", "StopInstances", "DeregisterImage"}
 
 // Four days of two accounts, one in each lane, in two regions: a day of learning, then habits, and every few hours a mass
-// deletion of several kinds at once, so that there are insights enough for faults to hit them.
+// deletion of several kinds at once, which is denied, so that there are insights enough for faults to hit them.
 func raw() []runnertest.Raw {
 	start := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC)
 	var raw []runnertest.Raw
@@ -39,26 +39,30 @@ func raw() []runnertest.Raw {
 		})
 	}
 	id := 0
-	record := func(lane int, at time.Time, name string) string {
+	record := func(lane int, at time.Time, name string, denied bool) string {
 		id++
+		code := ""
+		if denied {
+			code = `"errorCode":"Client.UnauthorizedOperation",`
+		}
 		return fmt.Sprintf(`{"eventVersion":"1.09","eventID":"00000000-0000-4000-8000-%012d","eventTime":%q,`+
 			`"eventSource":"ec2.amazonaws.com","eventName":%q,"awsRegion":"eu-west-%d","readOnly":false,`+
-			`"recipientAccountId":"11111111111%d","sourceIPAddress":"198.51.100.%d","userAgent":"cli",`+
+			`%s"recipientAccountId":"11111111111%d","sourceIPAddress":"198.51.100.%d","userAgent":"cli",`+
 			`"userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::111111111111:user/u%d"}}`,
-			id, at.Format(time.RFC3339), name, 1+id%2, lane, id%7, id%5)
+			id, at.Format(time.RFC3339), name, 1+id%2, code, lane, id%7, id%5)
 	}
 	const slot = 3 * time.Hour
 	for at := start; at.Before(start.Add(4 * 24 * time.Hour)); at = at.Add(slot) {
 		for lane := range lanes {
 			var records []string
 			for m := time.Duration(0); m < slot; m += 25 * time.Minute {
-				records = append(records, record(lane, at.Add(m), "RunInstances"))
-				records = append(records, record(lane, at.Add(m), names[id/2%len(names)]))
+				records = append(records, record(lane, at.Add(m), "RunInstances", false))
+				records = append(records, record(lane, at.Add(m), names[id/2%len(names)], id%3 == 0))
 			}
 			if n := int(at.Sub(start)/slot) - 16; n >= 0 && n%3 == 0 {
 				for i := range 480 {
 					name := names[(n/3+i/2%4)%len(names)]
-					records = append(records, record(lane, at.Add(slot-20*time.Minute+time.Duration(i)*2*time.Second), name))
+					records = append(records, record(lane, at.Add(slot-20*time.Minute+time.Duration(i)*2*time.Second), name, true))
 				}
 			}
 			c := schemas.Chunk{Object: "o" + strconv.Itoa(id)}
