@@ -337,7 +337,7 @@ type lookout struct {
 	yardstick
 	season *season // not its own; an insight, which lasts, has a copy
 	trials *trials // not its own, but where it looks ahead; an insight sees those of its key, which go on
-	n      int     // windows: only the fast one while the key is hot, for the reset of the slow one happens in the fold; none by breadth only
+	n      int     // windows: only the fast one while the key is hot, whose slow one is reset in the fold; none by breadth only
 	hot    bool
 	hotMin schemas.Minute
 
