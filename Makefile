@@ -54,6 +54,10 @@ generate: ## Write generated files anew
 verify: ## Check that generated files and go.mod files are up to date
 	scripts/verify $(MODULES)
 
+.PHONY: verify-arm64
+verify-arm64: ## Check that amd64 and arm64 find the same, byte for byte (needs qemu-user-static)
+	scripts/verify-arm64
+
 .PHONY: layers
 layers: ## Check that the layers of ARCHITECTURE.md hold
 	go test -count=1 ./test/layers

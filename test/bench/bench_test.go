@@ -39,6 +39,8 @@ func TestASmallRun(t *testing.T) {
 		`2 +\d+ +\d+\.\d\d`,
 		`RAW +[1-9]\d* +\d+`,
 		`EVENTS +[1-9]\d* +\d+`,
+		`what detectors keep +state, bytes +per +goal +ns per row +goal`,
+		`ApiCallRateInsight +[1-9]\d* +series +≤ 1024 +(ok|missed) +[1-9]\d* +≤ 2000 +(ok|missed)`,
 	} {
 		if !regexp.MustCompile(`(?m)^` + line).MatchString(out.String()) {
 			t.Errorf("no line like %q in\n%s", line, out.String())

@@ -45,11 +45,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	records := flags.Int("records", 1_000_000, "CloudTrail records to analyze")
 	runs := flags.Int("n", 3, "runs, of which the median counts")
+	onlyState := flags.Bool("state", false, "only measure what detectors keep of large accounts: seconds instead of minutes")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	if *records < 1 || *runs < 1 || flags.NArg() > 0 {
 		return fmt.Errorf("%q: -records and -n must be positive, and there are no arguments", args)
+	}
+	if *onlyState {
+		return benchStates(out)
 	}
 	dir, err := os.MkdirTemp("", "trailvane-bench-")
 	if err != nil {
@@ -61,7 +65,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return r.print(out)
+	if err := r.print(out); err != nil {
+		return err
+	}
+	return benchStates(out)
 }
 
 // A bench is the program under test and what it reads.

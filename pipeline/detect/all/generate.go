@@ -1,16 +1,24 @@
 //go:build ignore
 
-// Generate writes list.go: every folder beside this one that has a detector.go is a detector.
+// Generate writes what follows from the folders beside this one: each that has a detector.go is a detector. It writes list.go,
+// and into each detector's page in docs/detectors the package comment, which is the detector's manual.
 package main
 
 import (
 	"bytes"
 	"fmt"
+	"go/doc"
+	"go/doc/comment"
 	"go/format"
+	"go/parser"
+	"go/token"
 	"log"
 	"os"
 	"path/filepath"
+	"strings"
 )
+
+const pages = "../../../docs/detectors"
 
 func main() {
 	log.SetFlags(0)
@@ -19,9 +27,21 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	var imports, values bytes.Buffer
+	var names []string
 	for _, file := range files {
-		name := filepath.Base(filepath.Dir(file))
+		names = append(names, filepath.Base(filepath.Dir(file)))
+	}
+	write("list.go", list(names))
+	for i, name := range names {
+		file := filepath.Join(pages, name+".md")
+		write(file, page(file, name, manual(files[i])))
+	}
+}
+
+// list returns the source of list.go.
+func list(names []string) []byte {
+	var imports, values bytes.Buffer
+	for _, name := range names {
 		fmt.Fprintf(&imports, "%q\n", "github.com/trailvane/trailvane/pipeline/detect/"+name)
 		fmt.Fprintf(&values, "{%s.Type, func() detect.Detector { return %s.New() }},\n", name, name)
 	}
@@ -31,7 +51,47 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if err := os.WriteFile("list.go", out, 0o644); err != nil {
+	return out
+}
+
+// manual returns the package comment of a file as Markdown.
+func manual(file string) string {
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.PackageClauseOnly|parser.ParseComments)
+	if err != nil {
+		log.Fatal(err)
+	}
+	text := new(comment.Parser).Parse(f.Doc.Text())
+	p := &comment.Printer{HeadingLevel: 3, HeadingID: func(*comment.Heading) string { return "" }}
+	if doc.Synopsis(f.Doc.Text()) == "" {
+		log.Fatalf("%s: the package comment does not say what the detector finds", file)
+	}
+	return string(p.Markdown(text))
+}
+
+const (
+	begin = "<!-- generated from the package comment: make generate -->"
+	end   = "<!-- end -->"
+)
+
+// page returns a detector's page with its manual made anew. A page that is not there begins with the headings of the others.
+func page(file, name, manual string) []byte {
+	text, err := os.ReadFile(file)
+	if os.IsNotExist(err) {
+		text = fmt.Appendf(nil, "# %s\n\n## What it means\n\n## An example\n\n## What to do when it fires\n\n## How to tune it\n\n"+
+			"## The model\n\n%s\n%s\n", name, begin, end)
+	} else if err != nil {
+		log.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(text), begin)
+	_, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		log.Fatalf("%s has no lines %q and %q", file, begin, end)
+	}
+	return []byte(before + begin + "\n\n" + manual + "\n" + end + after)
+}
+
+func write(file string, text []byte) {
+	if err := os.WriteFile(file, text, 0o644); err != nil {
 		log.Fatal(err)
 	}
 }
