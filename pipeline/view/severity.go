@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/trailvane/trailvane/pipeline/catalog"
@@ -25,6 +26,9 @@ var severities = [...]string{"low", "medium", "high", "critical"}
 
 // String returns the name of the severity.
 func (s Severity) String() string { return severities[min(int(s), len(severities)-1)] }
+
+// Severities lists the names, in their order.
+func Severities() []string { return slices.Clone(severities[:]) }
 
 // ParseSeverity returns the severity of a name.
 func ParseSeverity(name string) (Severity, error) {
