@@ -144,7 +144,7 @@ func alibabaAccount(n int) account {
 		format:  actionTrail{id},
 		routines: []routine{
 			{name: "watch", by: watch, when: every(10*minute, 35, 15), regions: home, gap: [2]int{0, 2}, refused: 0.002, script: []step{
-				{&acsInstances, 2, 2}, {&acsStatus, 2, 4}, {&acsBalancers, 2, 2}, {&acsHealth, 2, 4}, {&acsDatabases, 0, 2},
+				{&acsInstances, 2, 2}, {&acsStatus, 2, 3}, {&acsBalancers, 2, 2}, {&acsHealth, 2, 3}, {&acsDatabases, 0, 2},
 			}},
 			{name: "watch spare", by: watch, when: every(hour, 655, 20), regions: []string{acsSpare}, gap: [2]int{0, 2}, script: []step{
 				{&acsInstances, 2, 2}, {&acsDisks, 2, 2},

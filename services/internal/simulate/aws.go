@@ -184,7 +184,7 @@ func awsAccount(n int) account {
 		format:  cloudTrail{id},
 		routines: []routine{
 			{name: "watch", by: watch, when: every(10*minute, 20, 15), regions: home, gap: [2]int{0, 2}, refused: 0.002, script: []step{
-				{&describeInstances, 2, 2}, {&describeStatus, 2, 2}, {&alarms, 2, 4}, {&targets, 2, 4}, {&services, 2, 2}, {&databases, 0, 2},
+				{&describeInstances, 2, 2}, {&describeStatus, 2, 2}, {&alarms, 2, 3}, {&targets, 2, 3}, {&services, 2, 2}, {&databases, 0, 2},
 			}},
 			{name: "watch spare", by: watch, when: every(hour, 395, 20), regions: []string{awsSpare}, gap: [2]int{0, 2}, script: []step{
 				{&describeInstances, 2, 2}, {&alarms, 2, 2}, {&functions, 2, 2},
