@@ -49,8 +49,23 @@ type Options struct {
 	Partitions int
 	Settings   schemas.Settings
 
+	// Each, if it is not nil, gets every insight event as soon as it is stored, in that order, from one goroutine. Its error
+	// ends Run. Standard input that is all there is to read, without a Store, is analyzed as it comes.
+	Each func(*schemas.Insight) error
+
 	Progress *ingest.Progress // may be nil; may be read while Run works
 	Log      *slog.Logger     // what goes wrong and is tried again; slog.Default() if nil
+}
+
+// Live reports whether the logs are analyzed as they come: standard input that is all there is to read, without a Store.
+func (o *Options) Live() bool { return o.ingest("").Live() }
+
+// ingest says what the lane reads.
+func (o *Options) ingest(dir string) *ingestservice.Config {
+	return &ingestservice.Config{
+		Paths: o.Paths, Stdin: o.Stdin, Format: o.Format, Remember: o.Store != "", Dir: dir,
+		Settings: o.Settings, End: &schemas.End{Close: o.Store == ""}, Progress: o.Progress,
+	}
 }
 
 // A Result is what was found, from the first run of a store on.
@@ -176,7 +191,12 @@ func run(ctx context.Context, b *broker.Broker, dir string, o Options) (*Result,
 		return nil, err
 	}
 	defer p.close()
-	if err := p.run(ctx); err != nil {
+	if o.Each != nil {
+		err = follow(ctx, js, o.Each, p.run)
+	} else {
+		err = p.run(ctx)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return p.result(ctx, js)
@@ -229,10 +249,7 @@ func open(ctx context.Context, d *service.Deployment, dir string, o Options) (_ 
 			p.close()
 		}
 	}()
-	if p.ingest, err = ingestservice.Open(ctx, d, ingestservice.Config{
-		Paths: o.Paths, Stdin: o.Stdin, Format: o.Format, Remember: o.Store != "", Dir: dir,
-		Settings: o.Settings, End: &schemas.End{Close: o.Store == ""}, Progress: o.Progress,
-	}); err != nil {
+	if p.ingest, err = ingestservice.Open(ctx, d, *o.ingest(dir)); err != nil {
 		return nil, err
 	}
 	for lane := range d.Identity.Lanes {

@@ -18,10 +18,13 @@ import (
 // Bucket names the state of the stage.
 const Bucket = "ingest"
 
+// spoolFolder is below Config.Dir.
+const spoolFolder = "stdin"
+
 // Config says what a lane reads.
 type Config struct {
 	Paths  []string  // files, folders, globs, named pipes; "-" is Stdin
-	Stdin  io.Reader // spooled to a file before it is read, as pipes are
+	Stdin  io.Reader // may be nil
 	Dir    string    // of the program's own files: pipes are spooled there, and nothing there counts as logs unless it is named
 	Format string    // of all objects; empty: each object's is found out
 
@@ -32,47 +35,110 @@ type Config struct {
 	Progress *ingest.Progress
 }
 
+// Live reports whether standard input is all there is to read, and nothing remembers it. Then it is read as it comes. Anywhere
+// else what can be read only once is spooled to a file first, so that a later run finds the same file again.
+func (c *Config) Live() bool { return len(c.Paths) == 1 && c.Paths[0] == "-" && !c.Remember }
+
 // A Lane is a lane that is planned and ready to run.
 type Lane struct {
 	*service.Partition[*ingest.Processor]
 	Plan *ingest.Plan
+
+	deployment *service.Deployment
+	config     Config
+	tap        *tap // of a live input
 }
+
+// lane is the only one: one connector, one lane; more come with connectors that are followed.
+const lane = 0
 
 // Open plans a lane: it lists the objects, and commits their order.
 func Open(ctx context.Context, d *service.Deployment, c Config) (*Lane, error) {
+	l := &Lane{deployment: d, config: c}
+	if c.Live() {
+		dir := filepath.Join(c.Dir, spoolFolder)
+		var err error
+		if l.tap, err = openTap(ctx, c.Stdin, dir); err != nil {
+			return nil, err
+		}
+		if err := l.plan(ctx, []string{dir}, nil); err != nil {
+			return nil, err
+		}
+		return l, nil
+	}
 	paths, err := c.spool(ctx)
 	if err != nil {
 		return nil, err
 	}
+	if err := l.plan(ctx, paths, c.End); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// plan makes the plan of what there is now, and a partition that reads it.
+func (l *Lane) plan(ctx context.Context, paths []string, end *schemas.End) error {
+	d, c := l.deployment, &l.config
 	files, err := NewFiles(paths...)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	files.Except = c.Dir
+	if l.tap == nil {
+		files.Except = c.Dir
+	}
 	store, err := jetstream.OpenStore(ctx, d.JS, Bucket)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	const lane = 0 // one connector, one lane; more come with connectors that are followed
-	l := new(Lane)
 	l.Plan, err = ingest.MakePlan(ctx, ingest.PlanConfig{
 		Connector: files, Store: store, Lane: lane, Lanes: d.Identity.Lanes,
-		Settings: &c.Settings, End: c.End, EventTime: formats.EventTime, Remember: c.Remember, Progress: c.Progress,
+		Settings: &c.Settings, End: end, EventTime: formats.EventTime, Remember: c.Remember, Progress: c.Progress,
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	source := ingest.NewSource(ingest.SourceConfig{
 		Plan: l.Plan, Connector: files, Format: c.Format, Detect: formats.Detect, Progress: c.Progress,
 	})
-	l.Partition, err = service.Open(ctx, d, service.Stage[*ingest.Processor]{
+	partition, err := service.Open(ctx, d, service.Stage[*ingest.Processor]{
 		Name: Bucket, Partition: lane, Source: source, Constants: ingest.Constants,
 		New: func(uint64) *ingest.Processor { return ingest.NewProcessor() },
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return l, nil
+	if l.Partition != nil { // that of the part before
+		l.Close()
+	}
+	l.Partition = partition
+	return nil
+}
+
+// Run reads what was planned. Of a live input it plans and reads part after part, each with the state of the one before.
+func (l *Lane) Run(ctx context.Context) error {
+	err := l.Partition.Run(ctx)
+	for over := l.tap == nil; err == nil && !over; {
+		over, err = l.part(ctx)
+	}
+	return err
+}
+
+func (l *Lane) part(ctx context.Context) (over bool, err error) {
+	over, err = l.tap.next(ctx)
+	if err != nil {
+		return over, fmt.Errorf("read standard input: %w", err)
+	}
+	var end *schemas.End
+	if over {
+		end = l.config.End
+	}
+	if err := l.plan(ctx, []string{l.tap.dir}, end); err != nil {
+		return over, err
+	}
+	if err := l.Partition.Run(ctx); err != nil {
+		return over, err
+	}
+	return over, l.tap.clear()
 }
 
 // spool copies to files what can be read only once, and returns the paths of what is to be read.
@@ -89,7 +155,7 @@ func (c *Config) spool(ctx context.Context) ([]string, error) {
 			in, name = p, path
 		}
 		var err error
-		if paths[i], err = Spool(ctx, in, filepath.Join(c.Dir, "stdin")); err != nil {
+		if paths[i], err = Spool(ctx, in, filepath.Join(c.Dir, spoolFolder)); err != nil {
 			return nil, fmt.Errorf("read %s: %w", name, err)
 		}
 	}

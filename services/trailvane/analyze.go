@@ -23,7 +23,7 @@ import (
 )
 
 type analyzeCommand struct {
-	Paths []string `arg:"" name:"path" help:"Files, folders, glob patterns in quotes, or - for standard input, which is read to its end first. Plain, gzip or zstd; JSON records in a CloudTrail file, an array, or one a line."`
+	Paths []string `arg:"" name:"path" help:"Files, folders, glob patterns in quotes, or - for standard input. Plain, gzip or zstd; JSON records in a CloudTrail file, an array, or one a line."`
 
 	Format     string        `default:"auto" enum:"auto,${formats}" help:"Format of the logs: ${enum}."`
 	Store      string        `type:"path" placeholder:"FOLDER" help:"Keep streams and state in a folder: the next run reads only what is new. Without it everything is learned from the logs named here."`
@@ -51,7 +51,9 @@ type analyzeCommand struct {
 
 // Help is shown below the flags.
 func (analyzeCommand) Help() string {
-	return "Insights go to standard output; progress, the summary and reasons why nothing was found go to standard error. " +
+	return "Insights go to standard output, sorted by time at the end; those of standard input, as ndjson and without --store, as " +
+		"they come, if its records are one a line. " +
+		"Progress, the summary and reasons why nothing was found go to standard error. " +
 		"Exit codes: 0 done, 1 failed, 2 wrong usage, 10 insights were found and --exit-code was given, 130 interrupted, " +
 		"141 nobody reads the output any more."
 }
@@ -66,6 +68,26 @@ func (a *analyzeCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
+	least, err := view.ParseSeverity(a.MinSeverity)
+	if err != nil {
+		return usageError{err}
+	}
+	var shown []schemas.Insight
+	streamed := a.ndjson(c.out) && o.Live()
+	if streamed {
+		views, severe := view.NewReader(), make(map[string]bool)
+		o.Each = func(i *schemas.Insight) error {
+			views.Add(i)
+			v := views.View(i) // as far as is known by now
+			v.Fill(i)
+			severe[i.SharedEventID] = severe[i.SharedEventID] || v.Severity >= least
+			if !show(i) || !severe[i.SharedEventID] {
+				return nil
+			}
+			shown = append(shown, *i)
+			return a.print(c.out, shown[len(shown)-1:])
+		}
+	}
 	stop, err := a.profile()
 	if err != nil {
 		return err
@@ -74,13 +96,11 @@ func (a *analyzeCommand) Run(ctx context.Context, c console) error {
 	if err := errors.Join(err, stop()); err != nil {
 		return err
 	}
-	severe, err := a.severe(r.Insights)
-	if err != nil {
-		return err
-	}
-	shown := slices.DeleteFunc(slices.Clone(r.Insights), func(i schemas.Insight) bool { return !show(&i) || !severe[i.SharedEventID] })
-	if err := a.print(c.out, shown); err != nil {
-		return fmt.Errorf("print the insights: %w", err)
+	if !streamed {
+		shown = a.chosen(r.Insights, show, least)
+		if err := a.print(c.out, shown); err != nil {
+			return err
+		}
 	}
 	if !a.Quiet {
 		a.close(c.err, r, shown)
@@ -168,13 +188,9 @@ func (a *analyzeCommand) filter() (func(*schemas.Insight) bool, error) {
 	}, nil
 }
 
-// severe fills in the views of all insights, which know of each other whether they are shown or not, and returns the shared ids of
-// those that are severe enough, at their Start or at their End.
-func (a *analyzeCommand) severe(insights []schemas.Insight) (map[string]bool, error) {
-	least, err := view.ParseSeverity(a.MinSeverity)
-	if err != nil {
-		return nil, err
-	}
+// chosen fills in the views of all insights, which know of each other whether they are shown or not, and returns those that are
+// to be shown: both events of those that are severe enough at their Start or at their End.
+func (a *analyzeCommand) chosen(insights []schemas.Insight, show func(*schemas.Insight) bool, least view.Severity) []schemas.Insight {
 	severe := make(map[string]bool)
 	for n, v := range view.All(insights) {
 		v.Fill(&insights[n])
@@ -182,7 +198,7 @@ func (a *analyzeCommand) severe(insights []schemas.Insight) (map[string]bool, er
 			severe[insights[n].SharedEventID] = true
 		}
 	}
-	return severe, nil
+	return slices.DeleteFunc(slices.Clone(insights), func(i schemas.Insight) bool { return !show(&i) || !severe[i.SharedEventID] })
 }
 
 // shows reports whether what happened there and then is wanted.
@@ -192,24 +208,32 @@ func (a *analyzeCommand) shows(account, region string, at time.Time) bool {
 		!at.Before(a.From.Time) && (a.To.IsZero() || at.Before(a.To.Time))
 }
 
+// ndjson reports whether insights are printed for programs.
+func (a *analyzeCommand) ndjson(out io.Writer) bool {
+	_, terminal := present.Terminal(out)
+	return a.Output == "ndjson" || a.Output == "auto" && !terminal
+}
+
 // print writes the insights.
 func (a *analyzeCommand) print(out io.Writer, insights []schemas.Insight) error {
-	width, terminal := present.Terminal(out)
-	if a.Output == "ndjson" || a.Output == "auto" && !terminal {
+	var err error
+	switch width, terminal := present.Terminal(out); {
+	case a.ndjson(out):
 		shape := schemas.Shape(a.Shape)
 		if a.Shape == "auto" {
-			shape = ""
+			shape = schemas.OwnShape
 		}
-		return present.NDJSON(out, insights, shape, a.StrictShape)
+		err = present.NDJSON(out, insights, shape, a.StrictShape)
+	case len(insights) > 0:
+		if !terminal {
+			width = tableWidth
+		}
+		_, err = io.WriteString(out, present.Table(insights, width))
 	}
-	if len(insights) == 0 {
-		return nil
+	if err != nil {
+		return fmt.Errorf("print the insights: %w", err)
 	}
-	if !terminal {
-		width = tableWidth
-	}
-	_, err := io.WriteString(out, present.Table(insights, width))
-	return err
+	return nil
 }
 
 // tableWidth is the width of a table that goes to a file: no column is cut there that a wide terminal would show.

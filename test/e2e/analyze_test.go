@@ -1,14 +1,19 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
+	"compress/gzip"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/tidwall/gjson"
 )
 
 // planted is what must be found in the simulated company, and nothing else.
@@ -102,6 +107,87 @@ func TestStandardInput(t *testing.T) {
 	if d := cmp.Diff(planted[2:], inWords(r.out)); r.code != 0 || d != "" {
 		t.Errorf("exit %d, insights (-planted +found):\n%s\n%s", r.code, d, r.err)
 	}
+}
+
+// Records that come one a line on standard input are analyzed as they come: the Start of what is going on is printed while
+// nobody has ended the input, and in the end it says what a file would.
+func TestStandardInputAsItComes(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(company, aws, "eu-central-1/2026/03/*/*.json.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var before, after strings.Builder // half past three, when the deletions are over
+	for _, f := range files {
+		for _, record := range gjson.Get(gunzip(t, f), "Records").Array() {
+			to := &before
+			if record.Get("eventTime").String() >= "2026-03-11T03:30" {
+				to = &after
+			}
+			to.WriteString(record.Raw + "\n")
+		}
+	}
+	stdin, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, stdout, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := prepare(t, "analyze", "--output", "ndjson", "-")
+	r.Stdin, r.Stdout = stdin, stdout
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stdin.Close()
+	stdout.Close()
+	if _, err := in.WriteString(before.String()); err != nil {
+		t.Fatal(err)
+	}
+	printed := bufio.NewReader(out)
+	start, err := printed.ReadString('\n') // the test ends by itself if it never comes
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(planted[2:3], inWords(start)); d != "" {
+		t.Errorf("while the input is open (-planted +printed):\n%s", d)
+	}
+	if _, err := in.WriteString(after.String()); err != nil {
+		t.Fatal(err)
+	}
+	in.Close()
+	rest, err := io.ReadAll(printed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := r.end(t)
+	if d := cmp.Diff(planted[2:], inWords(start+string(rest))); got.code != 0 || d != "" {
+		t.Errorf("exit %d, in all (-planted +printed):\n%s\n%s", got.code, d, got.err)
+	}
+	if read, n := line(t, got.err, "read"), strings.Count(before.String()+after.String(), "\n"); !strings.Contains(read, " "+count(n)+" records") {
+		t.Errorf("read %s, want %d records, one a line", read, n)
+	}
+}
+
+// count writes a number as the summary does.
+func count(n int) string { return fmt.Sprintf("%d,%03d", n/1000, n%1000) }
+
+func gunzip(t *testing.T, file string) string {
+	t.Helper()
+	f, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }
 
 func TestShown(t *testing.T) {
