@@ -41,6 +41,7 @@ type Event struct {
 
 	Principal     string // who, as people know it: a role without its session, or the person in a session
 	PrincipalType PrincipalType
+	CallerName    string // the caller's user or role by the name that requests use, empty where there is none
 	AccessKey     string // empty where none was used
 	SourceIP      string // as the record has it: an address, a service name, or masked text
 	UserAgent     string

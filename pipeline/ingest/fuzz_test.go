@@ -53,7 +53,8 @@ func checkItems(t fataler, in []byte, all []Item) {
 		if !bytes.Equal(item.Body, whole) {
 			t.Fatalf("item %d %q: body %.100q, want %.100q", i, item.Reason, item.Body, whole)
 		}
-		if item.Reason == "" && (item.Body[0] != '{' || item.Body[item.Size-1] != '}') {
+		first, last := item.Body[0], item.Body[len(item.Body)-1]
+		if item.Reason == "" && (first != '{' || last != '}') && (first != '"' || last != '"') {
 			t.Fatalf("item %d is no record: %.100q", i, item.Body)
 		}
 	}

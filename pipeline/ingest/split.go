@@ -57,8 +57,9 @@ func (i Item) End() int64 { return i.Offset + i.Size }
 
 // A Splitter finds the records in the uncompressed bytes of one object, in one scan and without decoding them. A record is
 // a JSON object that stands by itself, in lines or simply one behind the other, in an array, or in the array of a container
-// such as {"Records":[…]}. What it returns depends on the bytes only, not on how they are read. It holds one buffer of
-// 1 MiB, whatever comes.
+// such as {"Records":[…]}; or a JSON string there that says an object, as tools leave it that take a record out of another's
+// field. A string is returned as it is, quotes and escapes included. What the splitter returns depends on the bytes only, not
+// on how they are read. It holds one buffer of 1 MiB, whatever comes.
 //
 // The scan looks at strings and brackets. That is enough to find the ends of valid records; records that are not valid JSON
 // inside are for the decoder to refuse. Where the structure is broken, the splitter goes on at the next line that begins
@@ -149,6 +150,11 @@ func (s *Splitter) Next() (Item, error) {
 			}
 			s.nest = append(s.nest, '[')
 			s.pos++
+		case '"':
+			if s.beginsText() {
+				return s.text(), nil
+			}
+			return s.garbage(), nil
 		case ']', '}':
 			s.pos++ // at the top it is left of a broken record
 			if n := len(s.nest); n > 0 && c == ']' {
@@ -159,6 +165,44 @@ func (s *Splitter) Next() (Item, error) {
 			if !s.skipByteOrderMark() {
 				return s.garbage(), nil
 			}
+		}
+	}
+}
+
+// beginsText reports whether the string at pos says an object that has a key: it begins like "{\"eventVersion\".
+func (s *Splitter) beginsText() bool {
+	const looked = 4 // bytes, more is not needed
+	for s.end-s.pos < looked && s.more(s.pos) {
+	}
+	b := s.buf[s.pos:s.end]
+	return len(b) >= looked && b[1] == '{' && (b[2] == ' ' || b[2] == '\\' && bytes.IndexByte([]byte(`"nrt`), b[3]) >= 0)
+}
+
+// text returns the record at pos that is a string, or what is wrong with it. A line's end within it ends it, so that the next
+// line is none of it.
+func (s *Splitter) text() Item {
+	s.begin()
+	for s.pos++; ; s.pos++ {
+		if s.start >= 0 && s.pos-s.start == s.max {
+			s.release(TooLarge)
+		}
+		if s.pos == s.end && !s.more(s.pos) {
+			return s.item(s.end, Truncated)
+		}
+		switch c := s.buf[s.pos]; {
+		case c == '\n':
+			return s.item(s.pos, Malformed)
+		case c < ' ':
+			if s.start >= 0 {
+				s.release(Malformed)
+			}
+		case s.escaped:
+			s.escaped = false
+		case c == '\\':
+			s.escaped = true
+		case c == '"':
+			s.pos++
+			return s.item(s.pos, s.verdict)
 		}
 	}
 }
@@ -434,11 +478,11 @@ func (s *Splitter) more(keep int) bool {
 	return false
 }
 
-// firstKey returns an object's bytes up to the end of its first key, nothing if that is far or strange.
+// firstKey returns an object's bytes up to the end of its first key, nothing if that is far or strange, or there is no object.
 func firstKey(b []byte) []byte {
 	b = b[:min(len(b), lookBack)]
 	open := bytes.IndexByte(b, '"')
-	if open < 0 || len(bytes.Trim(b[1:open], " \t\r\n")) > 0 {
+	if open < 1 || len(bytes.Trim(b[1:open], " \t\r\n")) > 0 {
 		return nil
 	}
 	end := bytes.IndexByte(b[open+1:], '"')

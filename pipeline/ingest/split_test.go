@@ -59,6 +59,19 @@ var splitTests = []struct {
 	{"lookup of events", `{"Events":[{"EventId":"1"}],"NextToken":"x"}`, []string{`{"EventId":"1"}`}},
 	{"logs in an array", `[{"LogType":"x","Logs":[{"a":1},{"a":2}]},{"Logs":[{"a":3}]}]`,
 		[]string{`{"a":1}`, `{"a":2}`, `{"a":3}`}},
+	{"records that are strings",
+		`{"Events":["{\"a\":1}", "{ \"a\": \"]}\\\"\"}","{\n\"a\":3}"],"NextToken":"{\"x\"}"}`,
+		[]string{`"{\"a\":1}"`, `"{ \"a\": \"]}\\\"\"}"`, `"{\n\"a\":3}"`}},
+	{"lines that are strings", "\"{\\\"a\\\":1}\"\n\"{\\\"a\\\":2}\"\n", []string{`"{\"a\":1}"`, `"{\"a\":2}"`}},
+	{"strings and objects", `["{\"a\":1}",{"a":2}]`, []string{`"{\"a\":1}"`, `{"a":2}`}},
+	{"strings that are no records", `["{","{}","a","[{\"a\":1}]",{"a":2}]`,
+		[]string{`malformed: "{"`, `malformed: "{}"`, `malformed: "a"`, `malformed: "[{\"a\":1}]"`, `{"a":2}`}},
+	{"a string without its end", "\"{\\\"a\\\":1}\n\"{\\\"a\\\":2}\"\n", []string{`malformed: "{\"a\":1}`, `"{\"a\":2}"`}},
+	{"a string that the end cuts", `["{\"a\":1}","{\"a\":`, []string{`"{\"a\":1}"`, `truncated: "{\"a\":`, "unclosed"}},
+	{"a string cut behind a backslash", `"{\"a\`, []string{`truncated: "{\"a\`}},
+	{"NUL byte in a string that is a record", "[\"{\\\"a\\\":\x00}\",{\"a\":2}]", []string{"malformed: \"{\\\"a\\\":\x00}\"", `{"a":2}`}},
+	{"pages of an API's answers", `[{"RequestId":"r","Events":[{"a":1}],"NextToken":"t"},{"RequestId":"s","Events":["{\"a\":2}"]}]`,
+		[]string{`{"a":1}`, `"{\"a\":2}"`}},
 	{"array", `[{"a":1},{"a":[{}]}]`, []string{`{"a":1}`, `{"a":[{}]}`}},
 	{"empty array", `[]`, nil},
 	{"array of arrays", `[[{"a":1}],[{"a":2}]]`, []string{`{"a":1}`, `{"a":2}`}},
@@ -112,6 +125,15 @@ func TestSplit(t *testing.T) {
 				t.Errorf("split %q byte by byte (-want +got):\n%s", tt.in, diff)
 			}
 		})
+	}
+}
+
+func TestSplitTextLongerThanARecord(t *testing.T) {
+	long := `"{\"` + strings.Repeat("b", MaxRecord)
+	got := split(t, strings.NewReader(`["{\"a\":1}",`+long+`\":1}","{\"a\":3}"]`))
+	want := []string{`"{\"a\":1}"`, "too_large: " + long[:maxHead], `"{\"a\":3}"`}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%.1000s", diff)
 	}
 }
 

@@ -4,6 +4,10 @@
 // A chunk's events are put into sections by account and region; a section's strings are coded once in a sorted dictionary.
 // Records that cannot be decoded, and events without an account or a believable time, become dead letters one by one; the
 // rest goes on. Events that insights do not look at (data, network and insight events) are counted and dropped.
+//
+// How sensitive an event is by the catalogue, whom it changes, and how its caller had signed in become the traits of its row.
+// Nothing else of a request goes on, because requests may hold secrets.
+//
 // Control records go to every partition.
 package normalize
 
@@ -17,6 +21,7 @@ import (
 	"unsafe"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/trailvane/trailvane/pipeline/catalog"
 	"github.com/trailvane/trailvane/pipeline/decode"
 	"github.com/trailvane/trailvane/pipeline/pages"
 	"github.com/trailvane/trailvane/pipeline/runner"
@@ -27,9 +32,12 @@ const (
 	// Stage is the name of the stage.
 	Stage = "normalizer"
 
-	// Constants is the version of what decides outputs beside state and record: catalogue and bounds.
-	Constants = "2"
+	// version is that of the bounds, and of how events are judged.
+	version = "3"
 )
+
+// Constants is the version of what decides outputs beside state and record: bounds, and what the catalogue says.
+func Constants(c *catalog.Catalog) string { return version + ", catalogue " + c.Version() }
 
 const (
 	// maxBatchBytes bounds an events message well below the broker's 1 MiB, headers and estimates included.
@@ -58,6 +66,7 @@ type Config struct {
 	Lane       int
 	Partitions int
 	Decoders   []decode.Decoder
+	Catalog    *catalog.Catalog // catalog.Default if nil
 }
 
 // A Processor normalizes the chunks of one lane.
@@ -65,6 +74,7 @@ type Processor struct {
 	lane       int
 	partitions int
 	decoders   map[string]decode.Decoder
+	catalog    *catalog.Catalog
 
 	accounts map[schemas.Account]*account
 	table    *pages.Table
@@ -98,6 +108,7 @@ func New(c Config) *Processor {
 	p := &Processor{
 		lane: c.Lane, partitions: c.Partitions,
 		decoders: make(map[string]decode.Decoder, len(c.Decoders)),
+		catalog:  cmp.Or(c.Catalog, catalog.Default()),
 		accounts: make(map[schemas.Account]*account),
 		table:    accountsTable(),
 		sections: make(map[sectionKey]*section),
@@ -195,8 +206,20 @@ func (p *Processor) add(e *schemas.Event, latest int64) error {
 		return err
 	}
 	p.stats.Events++
-	p.section(a, p.region(a, e.Region)).add(e)
+	p.section(a, p.region(a, e.Region)).add(e, p.traits(e))
 	return nil
+}
+
+// traits judges an event. What only reads is never sensitive, whatever its name: the record's own flag says it.
+func (p *Processor) traits(e *schemas.Event) schemas.Traits {
+	t := schemas.Traits{Auth: e.Auth}
+	if !e.Write {
+		return t
+	}
+	if t.Sensitive = p.catalog.Classify(e.Service, e.Name, e.Request); t.Sensitive != 0 {
+		t.Target = targetOf(e)
+	}
+	return t
 }
 
 func (p *Processor) account(id schemas.Account) (*account, error) {

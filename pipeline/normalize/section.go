@@ -36,13 +36,13 @@ func (s *section) full() bool {
 	return len(s.rows) == schemas.MaxSectionRows || s.bytes > maxSectionBytes
 }
 
-func (s *section) add(e *schemas.Event) {
+func (s *section) add(e *schemas.Event, t schemas.Traits) {
 	s.rows = append(s.rows, schemas.EventRow{
 		ID: e.ID, Time: e.Time,
 		Service: s.intern(e.Service), Name: s.intern(e.Name), ErrorCode: s.intern(e.ErrorCode),
 		Principal: s.intern(e.Principal), PrincipalType: e.PrincipalType,
 		AccessKey: s.intern(e.AccessKey), SourceIP: s.intern(e.SourceIP), UserAgent: s.intern(e.UserAgent),
-		Write: e.Write, Traits: schemas.Traits{Auth: e.Auth},
+		Write: e.Write, Traits: t,
 	})
 	s.bytes += rowBytes + len(e.ID)
 }

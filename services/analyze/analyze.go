@@ -21,6 +21,7 @@ import (
 	"github.com/nats-io/nats.go"
 	natsjetstream "github.com/nats-io/nats.go/jetstream"
 	"github.com/trailvane/trailvane/pipeline/aggregate"
+	"github.com/trailvane/trailvane/pipeline/catalog"
 	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/pipeline/detect/all"
 	"github.com/trailvane/trailvane/pipeline/ingest"
@@ -48,6 +49,8 @@ type Options struct {
 	Store      string
 	Partitions int
 	Settings   schemas.Settings
+
+	Catalog *catalog.Catalog // of sensitive operations; catalog.Default if nil
 
 	// Each, if it is not nil, gets every insight event as soon as it is stored, in that order, from one goroutine. Its error
 	// ends Run. Standard input that is all there is to read, without a Store, is analyzed as it comes.
@@ -108,6 +111,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	o.Catalog = cmp.Or(o.Catalog, catalog.Default())
 	if o.Progress == nil {
 		o.Progress = new(ingest.Progress)
 	}
@@ -133,7 +137,8 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, fmt.Errorf("%w; %s", failure, advice(o))
 	}
 	if errors.Is(err, runner.ErrConstants) && o.Store != "" {
-		return nil, fmt.Errorf("the store %s is of another version of Trailvane: %w; use that version, or another folder", o.Store, err)
+		return nil, fmt.Errorf("the store %s was made by another version of Trailvane, or with another catalogue: %w; "+
+			"use the same, or another folder", o.Store, err)
 	}
 	if err != nil {
 		return nil, err
@@ -253,7 +258,7 @@ func open(ctx context.Context, d *service.Deployment, dir string, o Options) (_ 
 		return nil, err
 	}
 	for lane := range d.Identity.Lanes {
-		n, err := normalizer.Open(ctx, d, lane)
+		n, err := normalizer.Open(ctx, d, lane, o.Catalog)
 		if err != nil {
 			return nil, err
 		}

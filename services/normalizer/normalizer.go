@@ -4,6 +4,7 @@ package normalizer
 import (
 	"context"
 
+	"github.com/trailvane/trailvane/pipeline/catalog"
 	"github.com/trailvane/trailvane/pipeline/decode"
 	"github.com/trailvane/trailvane/pipeline/decode/formats"
 	"github.com/trailvane/trailvane/pipeline/jetstream"
@@ -17,16 +18,18 @@ const Bucket = normalize.Stage
 // A Partition normalizes one lane.
 type Partition = service.Partition[*normalize.Processor]
 
-// Open prepares the normalizer of a lane.
-func Open(ctx context.Context, d *service.Deployment, lane int) (*Partition, error) {
+// Open prepares the normalizer of a lane, with a catalogue of sensitive operations, which all lanes have to share.
+func Open(ctx context.Context, d *service.Deployment, lane int, c *catalog.Catalog) (*Partition, error) {
 	var decoders []decode.Decoder
 	for _, f := range formats.All() {
 		decoders = append(decoders, f)
 	}
 	return service.Open(ctx, d, service.Stage[*normalize.Processor]{
-		Name: normalize.Stage, Partition: lane, Input: jetstream.RawStream(lane), Constants: normalize.Constants,
+		Name: normalize.Stage, Partition: lane, Input: jetstream.RawStream(lane), Constants: normalize.Constants(c),
 		New: func(uint64) *normalize.Processor {
-			return normalize.New(normalize.Config{Lane: lane, Partitions: d.Identity.Partitions, Decoders: decoders})
+			return normalize.New(normalize.Config{
+				Lane: lane, Partitions: d.Identity.Partitions, Decoders: decoders, Catalog: c,
+			})
 		},
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trailvane/trailvane/pipeline/aggregate"
+	"github.com/trailvane/trailvane/pipeline/catalog"
 	"github.com/trailvane/trailvane/pipeline/decode"
 	"github.com/trailvane/trailvane/pipeline/decode/formats"
 	"github.com/trailvane/trailvane/pipeline/detect"
@@ -103,7 +104,7 @@ func stages(partitions int) []runnertest.Stage {
 	}
 	stages := []runnertest.Stage{
 		{
-			Name: normalize.Stage, Partitions: lanes, Input: stream("RAW"), Constants: normalize.Constants,
+			Name: normalize.Stage, Partitions: lanes, Input: stream("RAW"), Constants: normalize.Constants(catalog.Default()),
 			New: func(lane int, _ uint64) runner.Processor {
 				return normalize.New(normalize.Config{Lane: lane, Partitions: partitions, Decoders: decoders})
 			},

@@ -1,7 +1,7 @@
-// Package actiontrail decodes the records of Alibaba Cloud ActionTrail: of trails to OSS, and of Log Service (SLS), which
-// wraps them: {"__topic__": …, "event": "<JSON>"}.
+// Package actiontrail decodes the records of Alibaba Cloud ActionTrail: of trails to OSS, of Log Service (SLS) and of
+// EventBridge, which wrap them.
 //
-// A record without eventName that carries an object or JSON text in "event" is that record. Keys are taken by their exact
+// A record without eventName that carries another record, see [field.Wraps], is that record. Keys are taken by their exact
 // spelling; others are ignored. Of equal keys the last one counts. eventVersion, a number here and text there, is not used.
 //
 // Category: eventCategory; without it an Insights record by its eventType, and everything else is a management event, as
@@ -30,7 +30,7 @@ func (Decoder) Format() string { return "actiontrail" }
 // Decode emits the one event in the record. See [decode.Decoder].
 func (Decoder) Decode(raw string, emit func(*schemas.Event)) error {
 	var r record
-	if err := field.Each(raw, r.visit); err != nil {
+	if err := field.Each(field.Open(raw), r.visit); err != nil {
 		return err
 	}
 	if inner, ok := field.Wrapped(r.wrapped); ok && !r.name.Present() {
@@ -55,6 +55,7 @@ type record struct {
 	service, name, rw                  field.Value
 	errorCode, errorMessage            field.Value
 	sourceIP, userAgent, user, wrapped field.Value
+	request, requestText, additional   field.Value
 }
 
 func (r *record) visit(key string, v field.Value) {
@@ -87,8 +88,14 @@ func (r *record) visit(key string, v field.Value) {
 		r.userAgent = v
 	case "userIdentity":
 		r.user = v
+	case "requestParameters":
+		r.request = v
+	case "requestParameterJson":
+		r.requestText = v
+	case "additionalEventData":
+		r.additional = v
 	default:
-		if field.Wraps(key) {
+		if field.Wraps(key, v) {
 			r.wrapped = v
 		}
 	}
@@ -117,6 +124,8 @@ func (r *record) event(raw string) (schemas.Event, error) {
 	var who identity
 	f.Each("userIdentity", r.user, who.visit)
 	who.fill(&f, &e)
+	e.Auth = r.authOf(&e, who.session)
+	e.Request = r.requestOf()
 	return e, f.Err()
 }
 

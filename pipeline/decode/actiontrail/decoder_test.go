@@ -55,6 +55,7 @@ func checkAgainstEncodingJSON(t *testing.T, raw string, events []schemas.Event, 
 	o.Same(t, "serviceName", e.Service, field.NameLimit)
 	o.Same(t, "eventName", e.Name, field.NameLimit)
 	o.Same(t, "sourceIpAddress", e.SourceIP, field.AddressLimit)
+	o.SameRequest(t, "requestParameters", e.Request)
 	o.Same(t, "userAgent", e.UserAgent, field.AgentLimit)
 	user.Same(t, "accountId", e.CallerAccount, field.AccountLimit)
 	user.Same(t, "accessKeyId", e.AccessKey, field.KeyLimit)

@@ -9,7 +9,7 @@ import (
 
 // An identity is userIdentity: who called.
 type identity struct {
-	kind, principalID, accountID, accessKey, userName field.Value
+	kind, principalID, accountID, accessKey, userName, session field.Value
 }
 
 func (id *identity) visit(key string, v field.Value) {
@@ -24,6 +24,8 @@ func (id *identity) visit(key string, v field.Value) {
 		id.accessKey = v
 	case "userName":
 		id.userName = v
+	case "sessionContext":
+		id.session = v
 	}
 }
 
@@ -32,7 +34,8 @@ func (id *identity) visit(key string, v field.Value) {
 // The principal is principalId, as in ActionTrail's own insights; that of an assumed role is the role's id, without the
 // session. The numbers of users, roles and accounts are not one space: a principal is one only together with its
 // PrincipalType, so whoever keeps state per principal has both in the key. Where the session's name is a person, the
-// person is the principal, by name. Without principalId: userName, type.
+// person is the principal, by name. Without principalId: userName, type. The caller's name is that of the user or role, also
+// where a person is the principal.
 func (id *identity) fill(f *field.Reader, e *schemas.Event) {
 	e.CallerAccount = f.Text("userIdentity.accountId", id.accountID, field.AccountLimit)
 	e.AccessKey = f.Text("userIdentity.accessKeyId", id.accessKey, field.KeyLimit)
@@ -45,9 +48,11 @@ func (id *identity) fill(f *field.Reader, e *schemas.Event) {
 		e.PrincipalType = schemas.RootPrincipal
 	case "ram-user":
 		e.PrincipalType = schemas.UserPrincipal
+		e.CallerName = userName
 	case "assumed-role":
 		e.PrincipalType = schemas.RolePrincipal
 		role, session, _ := strings.Cut(userName, ":")
+		e.CallerName = role
 		if session != "" && isCloudSSO(role) {
 			e.Principal, e.PrincipalType = session, schemas.FederatedPrincipal
 			return

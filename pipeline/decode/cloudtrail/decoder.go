@@ -1,6 +1,6 @@
 // Package cloudtrail decodes the records of AWS CloudTrail: of trails, and of tools that keep a record's own keys.
 //
-// A record without eventName that carries an object or JSON text in "event" is that record. Keys are taken by their exact
+// A record without eventName that carries another record, see [field.Wraps], is that record. Keys are taken by their exact
 // spelling; others are ignored, so an access key under "accesskeyid" is no access key. Of equal keys the last one counts.
 //
 // Category: eventCategory; without it, an Insights record by its eventType, a data event by managementEvent false, and
@@ -28,7 +28,7 @@ func (Decoder) Format() string { return "cloudtrail" }
 // Decode emits the one event in the record. See [decode.Decoder].
 func (Decoder) Decode(raw string, emit func(*schemas.Event)) error {
 	var r record
-	if err := field.Each(raw, r.visit); err != nil {
+	if err := field.Each(field.Open(raw), r.visit); err != nil {
 		return err
 	}
 	if inner, ok := field.Wrapped(r.wrapped); ok && !r.name.Present() {
@@ -53,6 +53,7 @@ type record struct {
 	service, name, readOnly            field.Value
 	errorCode, errorMessage, response  field.Value
 	sourceIP, userAgent, user, wrapped field.Value
+	request, additional, fromConsole   field.Value
 }
 
 func (r *record) visit(key string, v field.Value) {
@@ -91,8 +92,14 @@ func (r *record) visit(key string, v field.Value) {
 		r.userAgent = v
 	case "userIdentity":
 		r.user = v
+	case "requestParameters":
+		r.request = v
+	case "additionalEventData":
+		r.additional = v
+	case "sessionCredentialFromConsole":
+		r.fromConsole = v
 	default:
-		if field.Wraps(key) {
+		if field.Wraps(key, v) {
 			r.wrapped = v
 		}
 	}
@@ -121,6 +128,10 @@ func (r *record) event(raw string) (schemas.Event, error) {
 	var who identity
 	f.Each("userIdentity", r.user, who.visit)
 	who.fill(&f, &e)
+	e.Auth = r.authOf(&e, who.session)
+	if json, ok := r.request.Object(); ok {
+		e.Request = json
+	}
 	return e, f.Err()
 }
 

@@ -54,6 +54,7 @@ func checkAgainstEncodingJSON(t *testing.T, raw string, events []schemas.Event, 
 	o.Same(t, "eventSource", e.Service, field.NameLimit)
 	o.Same(t, "eventName", e.Name, field.NameLimit)
 	o.Same(t, "sourceIPAddress", e.SourceIP, field.AddressLimit)
+	o.SameRequest(t, "requestParameters", e.Request)
 	o.Same(t, "userAgent", e.UserAgent, field.AgentLimit)
 	user.Same(t, "accountId", e.CallerAccount, field.AccountLimit)
 	user.Same(t, "accessKeyId", e.AccessKey, field.KeyLimit)

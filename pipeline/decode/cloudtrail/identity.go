@@ -41,7 +41,8 @@ func (id *identity) visit(key string, v field.Value) {
 // The principal is an ARN where there is one, as in CloudTrail's own insights: that of a role session without the session,
 // so that all sessions of a role are one principal. Where the session's name is a person, the person is the principal, by
 // the bare name, so that one person with many roles is one principal; IAM allows no ':' or '/' in such names, so nobody can
-// pass as an ARN. Without an ARN: principalId, userName, invokedBy, type.
+// pass as an ARN. Without an ARN: principalId, userName, invokedBy, type. The caller's name is that of the user or role, also
+// where a person is the principal.
 func (id *identity) fill(f *field.Reader, e *schemas.Event) {
 	e.CallerAccount = f.Text("userIdentity.accountId", id.accountID, field.AccountLimit)
 	e.AccessKey = f.Text("userIdentity.accessKeyId", id.accessKey, field.KeyLimit)
@@ -56,10 +57,12 @@ func (id *identity) fill(f *field.Reader, e *schemas.Event) {
 		e.PrincipalType = schemas.RootPrincipal
 	case "IAMUser":
 		e.PrincipalType = schemas.UserPrincipal
+		e.CallerName = first(userName, lastPart(arn))
 	case "AssumedRole":
 		e.PrincipalType = schemas.RolePrincipal
 		var session string
 		arn, session = splitSession(arn)
+		e.CallerName = lastPart(arn)
 		principalID, _, _ = strings.Cut(principalID, ":")
 		if person := id.personIn(f, arn, session); person != "" {
 			e.Principal, e.PrincipalType = person, schemas.FederatedPrincipal
@@ -67,6 +70,7 @@ func (id *identity) fill(f *field.Reader, e *schemas.Event) {
 		}
 	case "Role":
 		e.PrincipalType = schemas.RolePrincipal
+		e.CallerName = lastPart(arn)
 	case "SAMLUser", "WebIdentityUser":
 		// The call that turns the sign-in into a role session. The person is named, the provider is in principalId.
 		e.Principal, e.PrincipalType = first(userName, principalID, arn, kind), schemas.FederatedPrincipal
@@ -169,6 +173,9 @@ func (id *identity) onBehalf(f *field.Reader) string {
 	})
 	return f.Text("userIdentity.onBehalfOf.userId", user, field.PrincipalLimit)
 }
+
+// lastPart returns the name at the end of an ARN, behind the path.
+func lastPart(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
 
 // first returns the first text that is not empty.
 func first(texts ...string) string {

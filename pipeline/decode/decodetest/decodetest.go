@@ -106,13 +106,19 @@ func checkEvent(t testing.TB, raw string, e *schemas.Event) {
 	const longest = 640 // of any string, see field.PrincipalLimit
 	for name, s := range map[string]string{
 		"ID": e.ID, "Account.ID": e.Account.ID, "CallerAccount": e.CallerAccount, "Region": e.Region, "Service": e.Service,
-		"Name": e.Name, "ErrorCode": e.ErrorCode, "Principal": e.Principal, "AccessKey": e.AccessKey,
-		"SourceIP": e.SourceIP, "UserAgent": e.UserAgent,
+		"Name": e.Name, "ErrorCode": e.ErrorCode, "Principal": e.Principal, "CallerName": e.CallerName,
+		"AccessKey": e.AccessKey, "SourceIP": e.SourceIP, "UserAgent": e.UserAgent,
 	} {
 		if len(s) > longest || !utf8.ValidString(s) || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 			t.Errorf("%s is %.1000q, which is longer than %d bytes, not UTF-8 or has control characters\nrecord: %.2000q",
 				name, s, longest, raw)
 		}
+	}
+	if e.Auth > schemas.ConsoleMFAAuth {
+		t.Errorf("auth is %d, which is none\nrecord: %.2000q", e.Auth, raw)
+	}
+	if r := e.Request; len(r) > len(raw) || r != "" && r[0] != '{' {
+		t.Errorf("request is no object of the record: %.1000q\nrecord: %.2000q", r, raw)
 	}
 	if e.Account.Provider == "" {
 		t.Errorf("no provider\nrecord: %.2000q", raw)
@@ -273,9 +279,12 @@ type eventView struct {
 	Write         bool   `json:"write"`
 	Principal     string `json:"principal,omitempty"`
 	PrincipalType string `json:"principalType,omitempty"`
+	CallerName    string `json:"callerName,omitempty"`
 	AccessKey     string `json:"accessKey,omitempty"`
 	SourceIP      string `json:"sourceIP,omitempty"`
 	UserAgent     string `json:"userAgent,omitempty"`
+	Auth          string `json:"auth,omitempty"`
+	Request       string `json:"request,omitempty"`
 }
 
 func viewOf(e *schemas.Event) eventView {
@@ -284,7 +293,10 @@ func viewOf(e *schemas.Event) eventView {
 		Category: [...]string{"management", "data", "insight", "network activity"}[e.Category],
 		Service:  e.Service, Name: e.Name, ErrorCode: e.ErrorCode, Write: e.Write, Principal: e.Principal,
 		PrincipalType: [...]string{"", "root", "user", "role", "federated", "service"}[e.PrincipalType],
-		AccessKey:     e.AccessKey, SourceIP: e.SourceIP, UserAgent: e.UserAgent,
+		CallerName:    e.CallerName, AccessKey: e.AccessKey, SourceIP: e.SourceIP, UserAgent: e.UserAgent, Request: e.Request,
+	}
+	if e.Auth != schemas.UnknownAuth {
+		v.Auth = e.Auth.String()
 	}
 	if e.Time != 0 {
 		v.Time = time.Unix(e.Time, 0).UTC().Format(time.RFC3339)

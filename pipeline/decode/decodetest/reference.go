@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -14,21 +15,31 @@ import (
 // keys the last one counts.
 type Object map[string]any
 
-// Parse reads a record, or the one that it wraps, if nameKey is not in the outer one. Not ok: encoding/json refuses it.
+// Parse reads a record, or the one that it wraps, if nameKey is not in the outer one. Not ok: encoding/json refuses it, or two
+// fields may wrap the record, of which the last one counts, which it does not tell.
 func Parse(raw, nameKey string) (Object, bool) {
+	var quoted string
+	if json.Unmarshal([]byte(raw), &quoted) == nil {
+		raw = quoted
+	}
 	o, ok := parse(raw)
 	if !ok || o[nameKey] != nil {
 		return o, ok
 	}
-	switch inner := o["event"].(type) {
-	case map[string]any:
-		return inner, true
-	case string:
-		if inner != "" {
-			return parse(inner)
+	inner, found := o, 0
+	for _, key := range []string{"event", "data", "detail", "_raw", "CloudTrailEvent"} {
+		switch v := o[key].(type) {
+		case map[string]any:
+			inner, ok = v, true
+			found++
+		case string:
+			if strings.HasPrefix(strings.TrimLeft(v, " "), "{") {
+				inner, ok = parse(v)
+				found++
+			}
 		}
 	}
-	return o, true
+	return inner, ok && found <= 1
 }
 
 func parse(raw string) (Object, bool) {
@@ -93,5 +104,17 @@ func (o Object) Same(t *testing.T, key, got string, limit int) {
 	text, ok := o.Text(key)
 	if want := field.Clean(text, limit); !ok || got != want {
 		t.Errorf("%s: got %q, encoding/json reads %q", key, got, want)
+	}
+}
+
+// SameRequest demands that the request of an event is the object of a field.
+func (o Object) SameRequest(t *testing.T, key, got string) {
+	t.Helper()
+	want, ok := o[key].(map[string]any)
+	if !ok {
+		return
+	}
+	if have, ok := parse(got); !ok || !reflect.DeepEqual(map[string]any(have), want) {
+		t.Errorf("%s: got %q, encoding/json reads %v", key, got, want)
 	}
 }

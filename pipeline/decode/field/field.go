@@ -42,6 +42,9 @@ const (
 // Present says whether the field is there and not null.
 func (v Value) Present() bool { return v.kind != null }
 
+// JSON returns the value as it stands in the record, empty if the field is not there.
+func (v Value) JSON() string { return v.json }
+
 // Object returns the JSON text of an object, and whether the value is one.
 func (v Value) Object() (json string, ok bool) { return v.json, v.kind == object }
 
@@ -56,6 +59,38 @@ func (v Value) Unquote() (s string, ok bool) {
 		return s, true
 	}
 	return unescape(s)
+}
+
+// Array returns the JSON text of an array, and whether the value is one.
+func (v Value) Array() (json string, ok bool) { return v.json, v.kind == array }
+
+// Is says whether the value is that text, written without escapes.
+func (v Value) Is(s string) bool {
+	return v.kind == text && v.json[1:len(v.json)-1] == s
+}
+
+// True says whether the value is true, or the text "true" in any case. It is for what is good to know, and whose wrong type
+// is no reason to refuse the record; otherwise see [Reader.Flag].
+func (v Value) True() bool {
+	s, isText := v.Unquote()
+	return v.kind == yes || isText && strings.EqualFold(s, "true")
+}
+
+// Within returns the value under a path of keys, the zero Value if there is none. As True, it is for what is good to know.
+func (v Value) Within(path ...string) Value {
+	for _, key := range path {
+		json, ok := v.Object()
+		v = Value{}
+		if !ok {
+			break
+		}
+		_ = Each(json, func(k string, inner Value) { // what of it can be read counts
+			if k == key {
+				v = inner
+			}
+		})
+	}
+	return v
 }
 
 // A Reader turns values into what a decoder needs and remembers the first error.

@@ -9,11 +9,11 @@ func Count(record string, distinctive func(key string) bool) int {
 		if distinctive(key) {
 			n++
 		}
-		if Wraps(key) {
+		if Wraps(key, v) {
 			wrapped = v
 		}
 	}
-	_ = Each(record, count) // how much of it was readable shows in n
+	_ = Each(Open(record), count) // how much of it was readable shows in n
 	if inner, ok := Wrapped(wrapped); ok && n == 0 {
 		_ = Each(inner, count)
 	}
@@ -32,11 +32,11 @@ func PeekTime(record, nameKey, timeKey, insteadKey string) (unix int64, ok bool)
 			when = v
 		case key == insteadKey && key != "":
 			instead = v
-		case Wraps(key):
+		case Wraps(key, v):
 			wrapped = v
 		}
 	}
-	if Each(record, look) != nil {
+	if Each(Open(record), look) != nil {
 		return 0, false
 	}
 	if inner, ok := Wrapped(wrapped); ok && !name.Present() {

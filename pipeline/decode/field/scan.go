@@ -59,9 +59,38 @@ func Each(json string, visit func(key string, v Value)) error {
 	}
 }
 
+// EachElement calls visit for every element of the array in json, in order. An error says that json is not one whole array;
+// visit may have been called by then.
+func EachElement(json string, visit func(v Value)) error {
+	i := skipSpace(json, 0)
+	if i == len(json) || json[i] != '[' {
+		return fmt.Errorf("%w: not a JSON array", decode.ErrMalformed)
+	}
+	i = skipSpace(json, i+1)
+	if i < len(json) && json[i] == ']' {
+		return ended(json, i+1)
+	}
+	for {
+		kind, end := endOfValue(json, i)
+		if end < 0 {
+			return broken(i)
+		}
+		visit(Value{kind, json[i:end]})
+		i = skipSpace(json, end)
+		switch {
+		case i < len(json) && json[i] == ',':
+			i = skipSpace(json, i+1)
+		case i < len(json) && json[i] == ']':
+			return ended(json, i+1)
+		default:
+			return broken(i)
+		}
+	}
+}
+
 func ended(json string, i int) error {
 	if end := skipSpace(json, i); end < len(json) {
-		return fmt.Errorf("%w: something follows the JSON object at byte %d", decode.ErrMalformed, end)
+		return fmt.Errorf("%w: something follows the JSON at byte %d", decode.ErrMalformed, end)
 	}
 	return nil
 }
