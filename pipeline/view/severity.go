@@ -153,7 +153,13 @@ var destructive = []string{"Delete", "Terminate", "Remove", "Release", "Stop", "
 
 // operation returns the points for one call.
 func operation(service, name string) int {
-	if !catalog.Writes(service, name) {
+	sensitive := catalog.Default().Classify(service, name, "")
+	switch {
+	case sensitive.Counts(schemas.TrailClass):
+		return conceals
+	case sensitive.Counts(schemas.PolicyClass), sensitive.Counts(schemas.PasswordClass):
+		return permits
+	case !catalog.Writes(service, name):
 		return reads
 	}
 	for _, verb := range destructive {

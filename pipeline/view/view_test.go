@@ -165,6 +165,8 @@ func TestSeverity(t *testing.T) {
 		{"a critical trail", make(schemas.TrailConcealment, -6.2, 0, "", ""), 3, 75, Critical},
 		{"read from a new address", with(make(schemas.IP, -4, 0, "", ""), schemas.APIAttribute, ec2+"/DescribeInstances"), 1, 8, Low},
 		{"deleted from a new address", with(make(schemas.IP, -4, 0, "", ""), schemas.APIAttribute, ec2+"/DescribeInstances", ec2+"/DeleteVolume"), 1, 28, Low},
+		{"switched a trail off from a new address", with(make(schemas.IP, -4, 0, "", ""), schemas.APIAttribute, "cloudtrail.amazonaws.com/StopLogging"), 1, 38, Medium},
+		{"took rights from a new address", with(make(schemas.IP, -4, 0, "", ""), schemas.APIAttribute, "Ram/AttachPolicyToUser"), 1, 28, Low},
 		{"a key writes", make(schemas.AK, -4, 10, "", ""), 1, 28, Low},
 		{"root on AWS", with(make(schemas.IP, -4, 0, "", ""), schemas.PrincipalAttribute, "arn:aws:iam::111122223333:root"), 1, 38, Medium},
 		{"root on Alibaba Cloud", with(make(schemas.IP, -4, 0, "", ""), schemas.PrincipalAttribute, account1), 1, 38, Medium},
