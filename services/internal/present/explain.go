@@ -164,7 +164,7 @@ func (x *explanation) operator(s Stretch, o *schemas.OperatorWhy) {
 		x.line("habit", "the operator did it on "+plural(uint64(o.HabitualDays), "day")+" before")
 	}
 	for _, u := range o.Surprises {
-		x.fact("surprise", fmt.Sprintf("%s %s, one in %s for this operator", Safe(u.Attribute, mostCell), Safe(u.Value, mostCell),
+		x.fact("surprise", fmt.Sprintf("%s %s, one in %s", Safe(u.Attribute, mostCell), Safe(u.Value, mostCell),
 			oneIn(-u.Nats/nats)))
 	}
 	for _, r := range o.Rules {

@@ -188,20 +188,20 @@ func (n Incident) headline() string {
 	}
 	text := worst.String()
 	if p := commonest(people); p != "" {
-		text += ", by " + Safe(p, mostCell)
+		text += ", " + Safe(p, mostCell)
 	}
 	if a := commonest(addresses); a != "" {
 		text += " from " + Safe(a, mostCell)
 	}
 	text += ": " + plural(len(n.Stretches), "insight")
 	if len(types) > 1 {
-		text += " of " + plural(len(types), "type")
+		text += ", " + plural(len(types), "type")
 	}
 	if len(regions) > 1 {
-		text += " in " + plural(len(regions), "region")
+		text += ", " + plural(len(regions), "region")
 	}
 	if last > first {
-		text += " within " + lasted(last-first)
+		text += ", " + lasted(last-first)
 	}
 	return text
 }
