@@ -209,8 +209,8 @@ func awsAccount(n int) account {
 				{&describeVolumes, 1, 1}, {&createSnapshot, 22, 26}, {&createTags, 10, 14}, {&describeSnapshots, 1, 2}, {&deleteSnapshot, 20, 25}, {&dbSnapshot, 2, 2}, {&dropDB, 2, 2},
 			}},
 			{name: "deploy", by: deploy, when: office(5, 9), regions: both, gap: [2]int{1, 7}, refused: 0.01, script: []step{
-				{&callerID, 1, 1}, {&imageLogin, 1, 1}, {&imageLayers, 4, 12}, {&layerUpload, 1, 6}, {&layerDone, 1, 6}, {&putImage, 1, 2},
-				{&taskDef, 1, 3}, {&newTaskDef, 1, 3}, {&newService, 1, 3}, {&services, 4, 12}, {&newCode, 0, 2}, {&stacks, 1, 3},
+				{&callerID, 1, 1}, {&imageLogin, 1, 1}, {&imageLayers, 4, 12}, {&layerUpload, 1, 2}, {&layerDone, 1, 2}, {&putImage, 1, 1},
+				{&taskDef, 1, 3}, {&newTaskDef, 1, 1}, {&newService, 1, 2}, {&services, 4, 12}, {&newCode, 0, 1}, {&stacks, 1, 3},
 			}},
 			{name: "plan", by: deploy, when: office(1, 3), regions: both, gap: [2]int{0, 2}, refused: 0.01, pick: [2]int{40, 110}, script: []step{
 				{&describeGroups, 8, 0}, {&describeInstances, 6, 0}, {&describeVolumes, 4, 0}, {&bucketPolicy, 8, 0}, {&bucketPlace, 8, 0},
@@ -222,7 +222,7 @@ func awsAccount(n int) account {
 			victim: deploy, region: awsHome, from: attackerOnAWS, agent: thiefAgent,
 			look:    []*api{&callerID, &listUsers, &listBuckets, &describeRegions, &describeInstances, &describeSnapshots, &describeInstances},
 			destroy: &terminateInstances,
-			calls:   280, minutes: 14,
+			calls:   310, minutes: 14,
 			policy: &attachAdmin, login: &newLogin, stop: &stopLogging, guard: guard, start: &startLogging,
 			before: 1, at: 3 * hour,
 		},

@@ -37,8 +37,8 @@ func Example() {
 	//     TrailConcealmentInsight ap-southeast-1 StopLogging 1
 	// 2026-03-04 03:12:58 aws:123456789012 stolen key ci-deploy
 	//     IpInsight eu-central-1  0
-	//     ApiCallRateInsight eu-central-1 TerminateInstances 312
-	//     AkInsight eu-central-1  312
+	//     ApiCallRateInsight eu-central-1 TerminateInstances 345
+	//     AkInsight eu-central-1  345
 	//     PolicyChangeInsight us-east-1 AttachUserPolicy 1
 	//     PasswordChangeInsight us-east-1 CreateLoginProfile 1
 	//     TrailConcealmentInsight eu-central-1 StopLogging 1
