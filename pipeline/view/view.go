@@ -70,10 +70,9 @@ func All(insights []schemas.Insight) []View {
 	return views
 }
 
-// compare orders insight events by time; of equal ones by their insight, whose Start comes first.
+// compare orders insight events by time, those of one time by their insight.
 func compare(a, b *schemas.Insight) int {
-	return cmp.Or(cmp.Compare(a.EventTime, b.EventTime), cmp.Compare(a.SharedEventID, b.SharedEventID),
-		cmp.Compare(b.Details.State, a.Details.State))
+	return cmp.Or(cmp.Compare(a.EventTime, b.EventTime), cmp.Compare(a.SharedEventID, b.SharedEventID))
 }
 
 // View returns the view of an insight event, as far as the reader has read. Of one that it does not remember, or has never read,

@@ -53,6 +53,8 @@ func TestIncidents(t *testing.T) {
 	bystander.Details.Context.Attributions[0].Insight = []schemas.Attributed{{Value: "bob", Average: 30}, {Value: "ann", Average: 2.9}}
 	helper := one("b", r, 110, 0, "pbob")
 	helper.Details.Context.Attributions[0].Insight = []schemas.Attributed{{Value: "bob", Average: 30}, {Value: "ann", Average: 3}}
+	few := one("b", r, 110, 0, "a203.0.113.1", "a203.0.113.2")
+	few.Details.Trailvane.Why.Drivers[1].Insight = 11
 	for _, c := range []struct {
 		name   string
 		events []schemas.Insight
@@ -81,6 +83,10 @@ func TestIncidents(t *testing.T) {
 			one("a", r, 100, 0, "parn:aws:sts::111122223333:assumed-role/AWSServiceRoleForECS"),
 			one("b", r, 110, 0, "parn:aws:sts::111122223333:assumed-role/AWSServiceRoleForECS"),
 		}, "a b"},
+		{"an address behind a few calls", []schemas.Insight{one("a", ip, 100, 0, "o203.0.113.1"), few}, "a b"},
+		{"IPv4 in IPv6", []schemas.Insight{one("a", ip, 100, 0, "o203.0.113.1"), one("b", pol, 110, 0, "a::ffff:203.0.113.1")}, "a a"},
+		{"the machine itself", []schemas.Insight{one("a", ip, 100, 0, "o127.0.0.1"), one("b", pol, 110, 0, "a127.0.0.1")}, "a b"},
+		{"no address at all", []schemas.Insight{one("a", ip, 100, 0, "o::"), one("b", pol, 110, 0, "a::")}, "a b"},
 		{"no address", []schemas.Insight{one("a", r, 100, 0, "aAWS Internal"), one("b", r, 110, 0, "aAWS Internal")}, "a b"},
 		{"an address that is none", []schemas.Insight{one("a", ip, 100, 0, "o42.120.XX.XX"), one("b", r, 110, 0, "a42.120.XX.XX")}, "a b"},
 		{"an End alone", []schemas.Insight{one("a", r, 100, 0, "pann"), one("b", r, 400, 300, "pann")}, "a a"},
@@ -104,24 +110,47 @@ func TestIncidents(t *testing.T) {
 	}
 }
 
-// An address that many share joins nobody any more, and does again when they are gone for thirty days.
+// An address that more than twenty share joins nobody any more, and does again when they are gone for thirty days.
 func TestHubs(t *testing.T) {
-	var events []schemas.Insight
-	for n := range schemas.Minute(hubPrincipals + 1) {
-		events = append(events, one(fmt.Sprintf("%03d", n), schemas.APICallRate, 1000+200*n, 1, fmt.Sprintf("puser%d", n), "a203.0.113.9"))
+	for _, c := range []struct {
+		others int // principals beside the two that are looked at
+		want   string
+	}{{18, "x"}, {19, "y"}, {40, "y"}} {
+		var events []schemas.Insight
+		for n := range schemas.Minute(c.others) {
+			events = append(events, one(fmt.Sprintf("%03d", n), schemas.APICallRate, 1000+200*n, 1, fmt.Sprintf("puser%d", n), "a203.0.113.9"))
+		}
+		last := events[len(events)-1].EventTime + 100
+		events = append(events,
+			one("x", schemas.APICallRate, last, 1, "pann", "a203.0.113.9"), one("y", schemas.APICallRate, last+10, 1, "pbob", "a203.0.113.9"))
+		if got := All(events)[len(events)-1].IncidentID; got != c.want {
+			t.Errorf("of %d users of an address the last is in incident %s, want %s", c.others+2, got, c.want)
+		}
+		later := last + 30*schemas.Day + 11
+		events = append(events,
+			one("xx", schemas.APICallRate, later, 1, "pann", "a203.0.113.9"), one("yy", schemas.APICallRate, later+9, 1, "pbob", "a203.0.113.9"))
+		if got := All(events)[len(events)-1].IncidentID; got != "xx" {
+			t.Errorf("thirty days later the address does not join: incident %s", got)
+		}
 	}
-	last := events[len(events)-1].EventTime
-	events = append(events,
-		one("x", schemas.APICallRate, last+10, 1, "pann", "a203.0.113.9"), one("y", schemas.APICallRate, last+20, 1, "pbob", "a203.0.113.9"))
-	views := All(events)
-	if a, b := views[len(views)-2].IncidentID, views[len(views)-1].IncidentID; a != "x" || b != "y" {
-		t.Errorf("users of a hub are in incidents %s and %s", a, b)
+}
+
+// The order of equal times does not matter for the incident's id; whoever was told the other one learns of it.
+func TestEqualTimes(t *testing.T) {
+	a, b := one("a", schemas.IP, 100, 0, "pann"), one("b", schemas.APICallRate, 100, 0, "pann")
+	r := NewReader()
+	r.Add(&b)
+	r.Add(&a)
+	if v := r.View(&b); v.IncidentID != "a" || len(v.Linked) > 0 {
+		t.Errorf("b is %+v", v)
 	}
-	later := last + hubMemory + 100
-	events = append(events, one("xx", schemas.APICallRate, later, 1, "pann", "a203.0.113.9"), one("yy", schemas.APICallRate, later+9, 1, "pbob", "a203.0.113.9"))
-	views = All(events)
-	if got := views[len(views)-1].IncidentID; got != "xx" {
-		t.Errorf("thirty days later the address does not join: incident %s", got)
+	if v := r.View(&a); v.IncidentID != "a" || !slices.Equal(v.Linked, []string{"b"}) {
+		t.Errorf("a is %+v, want a link to b", v)
+	}
+	end := one("a", schemas.IP, 103, 3, "pann")
+	r.Add(&end)
+	if v := r.View(&end); !slices.Equal(v.Linked, []string{"b"}) {
+		t.Errorf("the End of a is %+v", v)
 	}
 }
 
@@ -144,6 +173,11 @@ func TestSeverity(t *testing.T) {
 		return i
 	}
 	code := func(i schemas.Insight, code string) schemas.Insight { i.Details.ErrorCode = code; return i }
+	tried := func(i schemas.Insight, denied uint64) schemas.Insight {
+		i.Details.Context.Statistics.InsightCount = 3
+		i.Details.Trailvane.Why.Operator = &schemas.OperatorWhy{Denied: denied}
+		return i
+	}
 	const ec2 = "ec2.amazonaws.com"
 	for _, c := range []struct {
 		name  string
@@ -159,6 +193,10 @@ func TestSeverity(t *testing.T) {
 		{"a drop counts like a rise", make(schemas.APICallRate, -6, 0.1, ec2, "CreateTags"), 1, 44, Medium},
 		{"at most", make(schemas.APICallRate, -300, 1e300, ec2, "TerminateInstances"), 7, 40 + 20 + 20 + 20, Critical},
 		{"hardly unusual", make(schemas.PolicyChange, -1, 0, "", ""), 1, 20, Low},
+		{"high from 50", make(schemas.PolicyChange, -6, 0, "", ""), 1, 44, Medium},
+		{"high at 50", make(schemas.PolicyChange, -6.75, 0, "", ""), 1, 50, High},
+		{"attempts by an operator", tried(make(schemas.PolicyChange, -5, 0, "", ""), 3), 1, 26, Low},
+		{"some attempts by an operator", tried(make(schemas.PolicyChange, -5, 0, "", ""), 2), 1, 36, Medium},
 		{"a second type", make(schemas.PolicyChange, -1, 0, "", ""), 2, 30, Medium},
 		{"a trail is high", make(schemas.TrailConcealment, -1, 0, "", ""), 1, 30, High},
 		{"a trail in company", make(schemas.TrailConcealment, -6, 0, "", ""), 3, 74, High},
@@ -302,9 +340,21 @@ func TestIncidentsAreComponents(t *testing.T) {
 				}
 			}
 		}
+		kinds := map[string]map[schemas.InsightType]bool{}
+		for n := range events {
+			in := id[by[events[n].SharedEventID]]
+			if kinds[in] == nil {
+				kinds[in] = map[schemas.InsightType]bool{}
+			}
+			kinds[in][events[n].Details.Type] = true
+		}
 		for n, v := range All(events) {
-			if want := id[by[events[n].SharedEventID]]; v.IncidentID != want {
+			want := id[by[events[n].SharedEventID]]
+			if v.IncidentID != want {
 				t.Fatalf("insight %s is in incident %s, want %s", events[n].SharedEventID, v.IncidentID, want)
+			}
+			if score, _ := rate(&events[n], len(kinds[want])); v.Score != score {
+				t.Fatalf("insight %s in an incident of %d types has %d points, want %d", events[n].SharedEventID, len(kinds[want]), v.Score, score)
 			}
 		}
 	})
