@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/trailvane/trailvane/pipeline/decode/field"
 	"github.com/trailvane/trailvane/schemas"
@@ -40,20 +39,17 @@ type operation struct {
 	sometimes     []rule
 }
 
-// Default returns the catalogue that comes with the program.
-func Default() *Catalog { return standard() }
-
 //go:embed operations.txt
 var operations string
 
-// standard is made once, at its first use, because all lanes share it.
-var standard = sync.OnceValue(func() *Catalog {
+// Default returns the catalogue that comes with the program. It is read anew, in about a millisecond: call it once.
+func Default() *Catalog {
 	c, err := new(Catalog).Extend(operations)
 	if err != nil {
-		panic("operations.txt: " + err.Error()) // a test reads it
+		panic("operations.txt: " + err.Error()) // it was read in a test
 	}
 	return c
-})
+}
 
 // Extend returns a catalogue in which the lines of a file come before what this one says: what they say of an operation in a
 // class stands instead of all that was said of it in that class. An error says which line is wrong, and why.
@@ -129,15 +125,6 @@ func (g grade) on(s schemas.Sensitive, class schemas.Class) schemas.Sensitive {
 
 // Version identifies what the catalogue says: two that say the same have the same version, however their files were written.
 func (c *Catalog) Version() string { return c.version }
-
-// Len returns the number of operations that the catalogue knows, those of one service and name counted once.
-func (c *Catalog) Len() int {
-	n := 0
-	for _, operations := range c.lookup {
-		n += len(operations)
-	}
-	return n
-}
 
 // Classify says what a call is in every class. Service and name count together, because many services have a CreatePolicy;
 // their case does not matter, nor does an API version behind the name. Request is the JSON object of the request's parameters

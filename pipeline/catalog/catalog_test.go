@@ -142,13 +142,13 @@ func TestFalseFriends(t *testing.T) {
 
 // The list of AWS actions that change permissions holds reads, which are none of ours, and nearly all that we have.
 func TestReference(t *testing.T) {
-	known := 0
+	known, c := 0, Default()
 	for _, line := range lines(t, "reference/aws-permission-actions.txt") {
 		prefix, name, ok := strings.Cut(line, ":")
 		if !ok || strings.HasPrefix(line, "#") {
 			continue
 		}
-		s := Default().Classify(prefix+".amazonaws.com", name, "")
+		s := c.Classify(prefix+".amazonaws.com", name, "")
 		if !Writes(prefix+".amazonaws.com", name) && s != 0 {
 			t.Errorf("%s reads, and is %s", line, words(s))
 		}
@@ -219,7 +219,7 @@ func TestPantherRules(t *testing.T) {
 		"UpdateLoginProfile": "password core", "ChangePassword": "password core", "PasswordUpdated": "password core",
 		"StopLogging": "trail core", "DeleteTrail": "trail core", "PutEventSelectors": "trail core", "UpdateTrail": "trail core",
 	}
-	met := make(map[string]int)
+	met, c := make(map[string]int), Default()
 	for _, line := range lines(t, "panther-analysis/cloudtrail_rule_tests.jsonl") {
 		var test struct {
 			Event struct {
@@ -231,7 +231,7 @@ func TestPantherRules(t *testing.T) {
 			continue
 		}
 		e := test.Event
-		got := words(Default().Classify(e.EventSource, e.EventName, string(e.RequestParameters)))
+		got := words(c.Classify(e.EventSource, e.EventName, string(e.RequestParameters)))
 		w, ok := want[e.EventName]
 		if e.EventName == "ModifyDBInstance" {
 			if ok = true; strings.Contains(string(e.RequestParameters), "masterUserPassword") {
@@ -299,6 +299,12 @@ func TestHashIsNoProof(t *testing.T) {
 	}
 	expect(t, c, "a{", "b{", "", "policy core")
 	expect(t, c, "a[", "b[", "", "")
+}
+
+func BenchmarkDefault(b *testing.B) {
+	for b.Loop() {
+		Default()
+	}
 }
 
 func BenchmarkClassify(b *testing.B) {

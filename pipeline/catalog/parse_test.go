@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 )
@@ -154,4 +155,32 @@ func FuzzExtend(f *testing.F) {
 			}
 		}
 	})
+}
+
+// The example of the page works, and does what its comments say.
+func TestPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/catalogue.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(page), "```text\n")
+	example, _, closed := strings.Cut(rest, "```\n")
+	if !found || !closed {
+		t.Fatal("the page has no example")
+	}
+	c, err := Default().Extend(example)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, c, "vault.example.com", "GrantAccess", "", "policy core")
+	expect(t, c, "iam.amazonaws.com", "CreateUser", "", "")
+	expect(t, c, "iam.amazonaws.com", "CreateLoginProfile", "", "password core")
+	expect(t, c, "cognito-idp.amazonaws.com", "AdminSetUserPassword", "", "password adjacent")
+	expect(t, c, "s3.amazonaws.com", "PutBucketLifecycle", `{"bucketName":"trail-bucket-example"}`, "trail core")
+	expect(t, c, "s3.amazonaws.com", "PutBucketLifecycle", `{"bucketName":"other"}`, "")
+	for _, bound := range []string{"4 KiB", "128 bytes", "20,000 lines", "50,000 operations"} {
+		if !strings.Contains(string(page), bound) {
+			t.Errorf("the page does not say %q", bound)
+		}
+	}
 }

@@ -108,11 +108,14 @@ func New(c Config) *Processor {
 	p := &Processor{
 		lane: c.Lane, partitions: c.Partitions,
 		decoders: make(map[string]decode.Decoder, len(c.Decoders)),
-		catalog:  cmp.Or(c.Catalog, catalog.Default()),
+		catalog:  c.Catalog,
 		accounts: make(map[schemas.Account]*account),
 		table:    accountsTable(),
 		sections: make(map[sectionKey]*section),
 		stats:    newStats(),
+	}
+	if p.catalog == nil {
+		p.catalog = catalog.Default()
 	}
 	p.dirty = make([]bool, p.table.Slices())
 	for _, d := range c.Decoders {

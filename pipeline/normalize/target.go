@@ -92,6 +92,7 @@ var names = map[string]bool{
 	"dbinstanceidentifier": true, "dbclusteridentifier": true, "dbinstanceid": true, "accountname": true, "instanceid": true,
 	"snapshotid": true, "imageid": true, "groupid": true, "securitygroupid": true, "accesskeyid": true, "useraccesskeyid": true,
 	"samlproviderarn": true, "projectname": true, "clusterid": true, "userid": true,
+	"loggroupname": true, "logstreamname": true, "configurationrecordername": true, "deliverychannelname": true, "detectorid": true,
 }
 
 // identity looks at the name of a user or role.

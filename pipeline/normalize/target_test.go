@@ -60,6 +60,9 @@ func TestTargetOf(t *testing.T) {
 
 		{"everything, as text", user, `{"policyDocument":` + quoted(adminDocument) + `}`, schemas.AdminTarget},
 		{"everything, URL-encoded", user, `{"policyDocument":` + quoted(url.QueryEscape(adminDocument)) + `}`, schemas.AdminTarget},
+		{"everything, URL-encoded in small letters", user, `{"policyDocument":` +
+			quoted(strings.ReplaceAll(url.QueryEscape(adminDocument), "%7B", "%7b")) + `}`, schemas.AdminTarget},
+		{"every action of every service", user, statement(`{"Effect":"Allow","Action":"*:*","Resource":"*"}`), schemas.AdminTarget},
 		{"everything, as an object", user, `{"PolicyDocument":` + adminDocument + `}`, schemas.AdminTarget},
 		{"everything, with space before", user, `{"policyDocument":` + quoted("\n "+adminDocument) + `}`, schemas.AdminTarget},
 		{"everything, inline", user, `{"inlinePolicy":` + quoted(adminDocument) + `}`, schemas.AdminTarget},
@@ -75,6 +78,8 @@ func TestTargetOf(t *testing.T) {
 		{"denied", user, statement(`{"Effect":"Deny","Action":"*","Resource":"*"}`), schemas.OtherTarget},
 		{"a document of nonsense", user, `{"policyDocument":"{"}`, schemas.OtherTarget},
 		{"a statement of nonsense", user, statement(`[7,"x",[{}]]`), schemas.OtherTarget},
+		{"a policy without a name", user, `{"policyArn":""}`, schemas.UnknownTarget},
+		{"a policy that is a number", user, `{"policyDocument":7}`, schemas.UnknownTarget},
 		{"a word", user, `{"policyType":"System"}`, schemas.UnknownTarget},
 		{"half an escape", user, `{"policyDocument":"%7B%2"}`, schemas.UnknownTarget},
 

@@ -111,7 +111,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	o.Catalog = cmp.Or(o.Catalog, catalog.Default())
+	if o.Catalog == nil {
+		o.Catalog = catalog.Default()
+	}
 	if o.Progress == nil {
 		o.Progress = new(ingest.Progress)
 	}

@@ -32,6 +32,8 @@ type analyzeCommand struct {
 	Budget     float64       `default:"1" help:"Multiplies the false insights that are tolerated: 0.3 is quieter, 3 sees more (${default})."`
 	Partitions int           `placeholder:"N" help:"Parallelism, 1 to 32 (default: one for each core). A store keeps its number."`
 
+	Catalogue string `type:"path" placeholder:"FILE" help:"Change which operations count as sensitive: a file with lines such as 'policy core vault.example.com GrantAccess' to add one or change its tier, 'policy none iam.amazonaws.com CreateUser' to leave one out; docs/catalogue.md explains them. A store keeps its catalogue."`
+
 	Output      string   `default:"auto" enum:"auto,table,ndjson" help:"table for people, ndjson for programs (auto: table on a terminal)." short:"o"`
 	Shape       string   `default:"auto" enum:"auto,native,actiontrail,cloudtrail" help:"Shape of ndjson: ${enum}. auto is that of the account's own cloud, native has all fields."`
 	StrictShape bool     `help:"Leave out the fields that the vendor's shape does not have."`
@@ -139,6 +141,10 @@ func (a *analyzeCommand) options(c console) (analyze.Options, error) {
 		Settings: schemas.Settings{
 			Lateness: schemas.Minute(a.Lateness / time.Minute), Learn: schemas.Minute(a.Learn / time.Minute), Budget: a.Budget,
 		},
+	}
+	var err error
+	if o.Catalog, err = readCatalogue(a.Catalogue); err != nil {
+		return o, err
 	}
 	if a.Format != "auto" {
 		o.Format = a.Format

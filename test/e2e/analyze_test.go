@@ -56,6 +56,14 @@ func TestStoreGoesOn(t *testing.T) {
 	if again := analyze(t, "--store", store, company); again.out != both.out {
 		t.Errorf("a third run without anything new prints\n%s\nwant\n%s", again.out, both.out)
 	}
+	own := filepath.Join(t.TempDir(), "operations.txt")
+	if err := os.WriteFile(own, []byte("policy none iam.amazonaws.com CreateUser\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if r := run(t, nil, "analyze", "--store", store, "--catalogue", own, company); r.code != 1 ||
+		!strings.Contains(r.err, "with another catalogue") {
+		t.Errorf("another catalogue: exit %d, %s", r.code, r.err)
+	}
 	if r := run(t, nil, "analyze", "--store", store, "--budget", "2", company); r.code != 1 || !strings.Contains(r.err, "budget is 1, not 2") {
 		t.Errorf("another budget: exit %d, %s", r.code, r.err)
 	}
@@ -81,6 +89,17 @@ func TestRealSets(t *testing.T) {
 				t.Errorf("there are dead letters:\n%s", r.err)
 			}
 		})
+	}
+}
+
+// Records are found, and their format, in all that people and tools put around them.
+func TestWrappings(t *testing.T) {
+	r := analyze(t, "../../pipeline/decode/formats/testdata/objects")
+	if got := line(t, r.err, "events"); !strings.HasPrefix(got, "23,") {
+		t.Errorf("events: %s, want 23", got)
+	}
+	if strings.Contains(r.err, "dead letters") {
+		t.Errorf("there are dead letters:\n%s", r.err)
 	}
 }
 
@@ -248,6 +267,10 @@ func TestExitCodes(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(junk, "notes.txt"), []byte("nothing to see"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	wrong := filepath.Join(t.TempDir(), "operations.txt")
+	if err := os.WriteFile(wrong, []byte("# ours\npolicy certain iam.amazonaws.com CreateUser\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	quiet := filepath.Join(company, aws, "eu-central-1/2026/03/02")
 	for _, c := range []struct {
 		args []string
@@ -265,6 +288,9 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"analyze", "--learn=-1h", empty}, 2, "learn"},
 		{[]string{"analyze", "--budget", "0", empty}, 2, "budget"},
 		{[]string{"analyze", "--partitions", "33", empty}, 2, "1 to 32"},
+		{[]string{"analyze", "--catalogue", wrong, empty}, 2, `operations.txt: line 2: unknown tier "certain"`},
+		{[]string{"analyze", "--catalogue", wrong + ".missing", empty}, 2, "operations.txt.missing: no such file"},
+		{[]string{"analyze", "--catalogue", empty, empty}, 2, "is a directory"},
 		{[]string{"analyze", "--from", "yesterday", empty}, 2, `"yesterday" is no time such as 2026-03-01`},
 		{[]string{"analyze", "--from", "2026-03-02", "--to", "2026-03-01", empty}, 2, "is not after"},
 		{[]string{"analyze", filepath.Join(empty, "missing")}, 1, "missing"},

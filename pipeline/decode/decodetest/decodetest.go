@@ -45,6 +45,7 @@ func Run(t *testing.T, d decode.Decoder) {
 		})
 	}
 	t.Run("no state", func(t *testing.T) { testNoState(t, d, samples) })
+	t.Run("as JSON text", func(t *testing.T) { testAsText(t, d) })
 	t.Run("hostile values", func(t *testing.T) { testHostile(t, d) })
 	t.Run("not records", func(t *testing.T) { testNotRecords(t, d) })
 	t.Run("allocations", func(t *testing.T) { testAllocations(t, d) })
@@ -188,6 +189,27 @@ func testFlipped(t *testing.T, d decode.Decoder, raw string) {
 		if t.Failed() {
 			t.Fatalf("with a bit of byte %d flipped", i)
 		}
+	}
+}
+
+// testAsText decodes a JSON record that is written as JSON text, as ingest finds it where a tool has taken it out of another
+// record: it is the same record.
+func testAsText(t *testing.T, d decode.Decoder) {
+	raw := readTypical(t)
+	if !json.Valid([]byte(raw)) {
+		return // not a JSON format
+	}
+	quoted, err := json.Marshal(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := Decode(t, d, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Decode(t, d, string(quoted))
+	if diff := cmp.Diff(text(t, want), text(t, got)); err != nil || diff != "" {
+		t.Errorf("as text it decodes to something else (%v, -record +text):\n%s", err, diff)
 	}
 }
 

@@ -3,7 +3,6 @@ package formats_test
 import (
 	"archive/zip"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,8 +17,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/trailvane/trailvane/pipeline/catalog"
 	"github.com/trailvane/trailvane/pipeline/decode"
 	"github.com/trailvane/trailvane/pipeline/decode/formats"
+	"github.com/trailvane/trailvane/pipeline/ingest"
 	"github.com/trailvane/trailvane/schemas"
 )
 
@@ -45,6 +46,9 @@ type outcome struct {
 	dead                   map[string]int // by reason
 	noRegion               int
 	reads, failures        int
+	sensitive              [3]int // by class, those that count
+	auth                   [5]int // by how the caller had signed in
+	catalog                *catalog.Catalog
 }
 
 // TestRealData holds docs/formats.md to what really becomes of the public data sets.
@@ -53,13 +57,13 @@ func TestRealData(t *testing.T) {
 	if root == "" {
 		t.Skip("SKIP: no TRAILVANE_DATA")
 	}
-	var table, letters bytes.Buffer
+	var table, judged, letters bytes.Buffer
 	for _, set := range dataSets {
 		files, err := filepath.Glob(filepath.Join(root, set.path))
 		if err != nil || len(files) == 0 {
 			t.Fatalf("%s: %d files, %v", set.name, len(files), err)
 		}
-		o := outcome{formats: map[string]bool{}, dead: map[string]int{}}
+		o := outcome{formats: map[string]bool{}, dead: map[string]int{}, catalog: catalog.Default()}
 		for _, file := range files {
 			readFile(t, &o, file)
 		}
@@ -71,11 +75,20 @@ func TestRealData(t *testing.T) {
 		fmt.Fprintf(&table, "| %s | %s | %d | %d | %d | %d | %d | %d | %d | %d | %d | %d |\n", set.name,
 			strings.Join(slices.Sorted(maps.Keys(o.formats)), ", "), o.files, o.records, o.events, o.reads, o.failures,
 			o.dropped[schemas.Data], o.dropped[schemas.NetworkActivity], o.dropped[schemas.InsightCategory], dead, o.noRegion)
+		if o.events > 0 {
+			fmt.Fprintf(&judged, "| %s | %d | %d | %d | %d | %d | %d | %d | %d |\n", set.name,
+				o.sensitive[schemas.PolicyClass], o.sensitive[schemas.PasswordClass], o.sensitive[schemas.TrailClass],
+				o.auth[schemas.KeyAuth], o.auth[schemas.TemporaryAuth], o.auth[schemas.ConsoleAuth], o.auth[schemas.ConsoleMFAAuth],
+				o.auth[schemas.UnknownAuth])
+		}
 		checkKnown(t, set.name, &o, dead)
 	}
 	generated := "| data set | format | files | records | events | reads | failed | data | network activity | insights " +
 		"| dead letters | without region |\n" +
 		"|---|---|---|---|---|---|---|---|---|---|---|---|\n" + table.String() +
+		"\nHow many of the events are sensitive, by class, and how their callers had signed in:\n\n" +
+		"| data set | policy | password | trail | key | temporary | console | console with MFA | not known |\n" +
+		"|---|---|---|---|---|---|---|---|---|\n" + judged.String() +
 		"\nThe dead letters, and why:\n\n| data set | records | reason |\n|---|---|---|\n" + letters.String()
 	compare(t, "../../../docs/formats.md", generated)
 }
@@ -84,6 +97,13 @@ func TestRealData(t *testing.T) {
 func checkKnown(t *testing.T, set string, o *outcome, dead int) {
 	known := map[string][2]int{ // events, reads
 		"stratus-red-team": {310, 261}, "invictus-aws_dataset": {2900, 2326}, "alibaba-actiontrail-samples": {6, 1},
+	}
+	records := map[string]int{
+		"panther-analysis, rule tests": 464, "panther-analysis, scenarios": 16, "otrf-security-datasets": 103,
+	}
+	if want, ok := records[set]; ok && (o.records != want || o.records != o.events+dead+o.dropped[schemas.Data]+
+		o.dropped[schemas.NetworkActivity]+o.dropped[schemas.InsightCategory]) {
+		t.Errorf("%s: %d records, want %d, each an event, dropped or a dead letter", set, o.records, want)
 	}
 	if want, ok := known[set]; ok && (o.events != want[0] || o.reads != want[1] || dead > 0) {
 		t.Errorf("%s: %d events, %d of them reads, %d dead letters, want %d, %d and none",
@@ -103,7 +123,7 @@ func readFile(t *testing.T, o *outcome, file string) {
 	var format formats.Format
 	for i, record := range split(t, file, raw) {
 		if i == 0 { // an object is in one format
-			token, ok := formats.Detect(string(record))
+			token, ok := formats.Detect(record)
 			if !ok {
 				t.Fatalf("%s: format not recognized: %.300s", file, record)
 			}
@@ -111,23 +131,7 @@ func readFile(t *testing.T, o *outcome, file string) {
 			o.formats[token] = true
 		}
 		o.records++
-		err := format.Decode(string(record), func(e *schemas.Event) {
-			if e.Category != schemas.Management {
-				o.dropped[e.Category]++
-				return
-			}
-			o.events++
-			if !e.Write {
-				o.reads++
-			}
-			if e.ErrorCode != "" {
-				o.failures++
-			}
-			if e.Region == "" {
-				o.noRegion++
-			}
-		})
-		if err != nil {
+		if err := format.Decode(record, o.count); err != nil {
 			if !errors.Is(err, decode.ErrMalformed) {
 				t.Errorf("%s: %v", file, err)
 			}
@@ -136,33 +140,47 @@ func readFile(t *testing.T, o *outcome, file string) {
 	}
 }
 
-// split is a simple splitter of whole files: an array, lines, one object; {"Records": […]} and {"Logs": […]} opened.
-func split(t *testing.T, file string, raw []byte) (records []json.RawMessage) {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	for {
-		var v json.RawMessage
-		if err := d.Decode(&v); errors.Is(err, io.EOF) {
-			return records
-		} else if err != nil {
-			t.Fatalf("%s: %v", file, err)
+// count counts an event.
+func (o *outcome) count(e *schemas.Event) {
+	if e.Category != schemas.Management {
+		o.dropped[e.Category]++
+		return
+	}
+	o.events++
+	if !e.Write {
+		o.reads++
+	}
+	if e.ErrorCode != "" {
+		o.failures++
+	}
+	if e.Region == "" {
+		o.noRegion++
+	}
+	o.auth[e.Auth]++
+	if !e.Write {
+		return
+	}
+	s := o.catalog.Classify(e.Service, e.Name, e.Request)
+	for c := range o.sensitive {
+		if s.Counts(schemas.Class(c)) {
+			o.sensitive[c]++
 		}
-		records = append(records, open(v)...)
 	}
 }
 
-func open(v json.RawMessage) (records []json.RawMessage) {
-	var array []json.RawMessage
-	if json.Unmarshal(v, &array) == nil {
-		for _, element := range array {
-			records = append(records, open(element)...)
+// split returns the records of an object as ingest finds them.
+func split(t *testing.T, file string, raw []byte) (records []string) {
+	s := ingest.NewSplitter(bytes.NewReader(raw))
+	for {
+		item, err := s.Next()
+		if errors.Is(err, io.EOF) {
+			return records
 		}
-		return records
+		if err != nil || item.Reason != "" {
+			t.Fatalf("%s: %v, %s at byte %d", file, err, item.Reason, item.Offset)
+		}
+		records = append(records, string(item.Body))
 	}
-	var container struct{ Records, Logs []json.RawMessage }
-	if json.Unmarshal(v, &container) == nil && (container.Records != nil || container.Logs != nil) {
-		return append(container.Records, container.Logs...)
-	}
-	return []json.RawMessage{v}
 }
 
 func unzip(t *testing.T, raw []byte) (content []byte) {
