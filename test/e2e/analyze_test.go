@@ -117,8 +117,10 @@ func TestStandardInput(t *testing.T) {
 		all.Write(b)
 	}
 	r := run(t, &all, "analyze", "--output", "ndjson", "-")
-	want := inWords(analyze(t, filepath.Join(company, aws, "eu-central-1")).out)
-	if d := cmp.Diff(want, inWords(r.out)); r.code != 0 || d != "" || len(want) == 0 {
+	want, words := inWords(analyze(t, filepath.Join(company, aws, "eu-central-1")).out), inWords(r.out)
+	slices.Sort(want)
+	slices.Sort(words) // what comes on standard input is told as it comes
+	if d := cmp.Diff(want, words); r.code != 0 || d != "" || len(want) == 0 {
 		t.Errorf("exit %d, insights (-of the files +found):\n%s\n%s", r.code, d, r.err)
 	}
 }
@@ -283,7 +285,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"analyze"}, 2, "path"},
 		{[]string{"unknown"}, 2, "unknown"},
 		{[]string{"analyze", "--format", "gcp", empty}, 2, "format"},
-		{[]string{"analyze", "--types", "Gcp", empty}, 2, "no such type; there is ApiCallRate"},
+		{[]string{"analyze", "--types", "Gcp", empty}, 2, "no such type; there is "},
 		{[]string{"analyze", "--lateness", "2h", empty}, 2, "0 to 1h"},
 		{[]string{"analyze", "--learn=-1h", empty}, 2, "learn"},
 		{[]string{"analyze", "--budget", "0", empty}, 2, "budget"},
