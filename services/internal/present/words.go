@@ -39,11 +39,11 @@ func unusual(s Stretch) string {
 	word := "call"
 	if e.Details.Type == schemas.APIErrorRate {
 		word = "error"
+		if code := e.Details.ErrorCode; code != "" && code != e.Details.Object {
+			word = Safe(code, mostCell) + " error"
+		}
 	}
 	text := times(e, word)
-	if code := e.Details.ErrorCode; code != "" && code != e.Details.Object {
-		text = Safe(code, mostCell) + ": " + text
-	}
 	if r := e.Details.Trailvane.Why.Rate; r != nil {
 		if r.Breadth > 0 && float64(r.Breadth) > 2*r.BreadthExpected {
 			text += fmt.Sprintf(", %s different", count(uint64(r.Breadth)))
