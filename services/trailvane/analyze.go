@@ -30,6 +30,7 @@ type analyzeCommand struct {
 	Learn      time.Duration `default:"24h" help:"Learn so long, in event time, before the first insight of an account (${default})."`
 	Lateness   time.Duration `default:"15m" help:"How late events may be delivered and still count in their minute, at most 1h (${default})."`
 	Budget     float64       `default:"1" help:"Multiplies the false insights that are tolerated: 0.3 is quieter, 3 sees more (${default})."`
+	MMDB       []string      `name:"mmdb" type:"path" placeholder:"FILE,…" help:"Databases in the MaxMind DB format that know network (ASN) and country of addresses, as GeoLite2-ASN.mmdb,GeoLite2-Country.mmdb; new addresses are told better with them."`
 	Partitions int           `placeholder:"N" help:"Parallelism, 1 to 32 (default: one for each core). A store keeps its number."`
 
 	Catalogue string `type:"path" placeholder:"FILE" help:"Change which operations count as sensitive: a file with lines such as 'policy core vault.example.com GrantAccess' to add one or change its tier, 'policy none iam.amazonaws.com CreateUser' to leave one out; docs/catalogue.md explains them. A store keeps its catalogue."`
@@ -137,7 +138,7 @@ func (a *analyzeCommand) analyze(ctx context.Context, c console, o analyze.Optio
 
 func (a *analyzeCommand) options(c console) (analyze.Options, error) {
 	o := analyze.Options{
-		Paths: a.Paths, Stdin: c.in, Store: a.Store, Partitions: a.Partitions, Progress: new(ingest.Progress), Log: c.log(),
+		Paths: a.Paths, Stdin: c.in, Store: a.Store, Partitions: a.Partitions, Databases: a.MMDB, Progress: new(ingest.Progress), Log: c.log(),
 		Settings: schemas.Settings{
 			Lateness: schemas.Minute(a.Lateness / time.Minute), Learn: schemas.Minute(a.Learn / time.Minute), Budget: a.Budget,
 		},
