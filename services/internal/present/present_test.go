@@ -149,7 +149,7 @@ func story() []schemas.Insight {
 	codes := rate(50)
 	codes.ErrorRatio, codes.ErrorRatioBaseline = 0.98, 0.0125
 	add("ip", schemas.IP, "eu-central-1", "203.0.113.66", "", "", 200, 31, 330, schemas.Why{Log10P: -5, Address: &schemas.AddressWhy{
-		AccountKnew: "nothing", PrincipalKnew: "its country", PrincipalDays: 9.5, NoveltyDays: 0.2, BackOff: "kind", ASN: "AS64500", Country: "ZZ",
+		AccountKnew: "nothing", PrincipalKnew: "its country (ZZ)", PrincipalDays: 9.5, NoveltyDays: 0.2, BackOff: "kind", ASN: "AS64500", Country: "ZZ",
 		Modifiers: []schemas.Modifier{{Name: "new user agent", Ratio: 4}, {Name: "shared by three people", Ratio: 0.5}}, More: 2,
 	}}, schemas.NoError)
 	add("rate", schemas.APICallRate, "eu-central-1", "TerminateInstances", "ec2.amazonaws.com", "TerminateInstances", 204, 14, 312,
@@ -258,7 +258,7 @@ func TestIncidents(t *testing.T) {
 
 func TestNovelty(t *testing.T) {
 	for knew, want := range map[string]string{
-		"nothing": "new network", "its country": "new network", "its network (AS64500)": "new part of a known network",
+		"nothing": "new network", "its country (ZZ)": "new network", "its network (AS64500)": "new part of a known network",
 		"its /24": "new address", "its /16": "new part of a known network", "its /8": "new network", "the address itself": "new for this caller",
 		"its /64": "new address", "its /48": "new address", "": "new address",
 	} {

@@ -73,7 +73,7 @@ func novelty(a *schemas.AddressWhy) string {
 	switch known := a.AccountKnew; {
 	case known == "nothing" && a.Country != "":
 		return "new country"
-	case known == "nothing", known == "its country", strings.HasSuffix(known, "/8"), strings.HasSuffix(known, "/12"):
+	case known == "nothing", strings.HasPrefix(known, "its country"), strings.HasSuffix(known, "/8"), strings.HasSuffix(known, "/12"):
 		return "new network"
 	case strings.HasPrefix(known, "its network"), strings.HasSuffix(known, "/16"), strings.HasSuffix(known, "/32"):
 		return "new part of a known network"
