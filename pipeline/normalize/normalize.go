@@ -67,6 +67,7 @@ type Config struct {
 	Partitions int
 	Decoders   []decode.Decoder
 	Catalog    *catalog.Catalog // catalog.Default if nil
+	Resolver   Resolver         // nil: networks and countries stay unknown
 }
 
 // A Processor normalizes the chunks of one lane.
@@ -79,6 +80,7 @@ type Processor struct {
 	accounts map[schemas.Account]*account
 	table    *pages.Table
 	dirty    []bool // slices of accounts that have changed
+	resolver resolver
 	stats    Stats
 	counted  bool // stats have changed since the last snapshot
 
@@ -112,6 +114,7 @@ func New(c Config) *Processor {
 		accounts: make(map[schemas.Account]*account),
 		table:    accountsTable(),
 		sections: make(map[sectionKey]*section),
+		resolver: newResolver(c.Resolver),
 		stats:    newStats(),
 	}
 	if p.catalog == nil {
@@ -170,6 +173,10 @@ func (p *Processor) normalize(format string, r runner.Record, emit func(runner.O
 		return fmt.Errorf("chunk of %s: no decoder for format %q; it was written by a newer version", p.chunk.Object, format)
 	}
 	p.counted = true
+	p.resolver.begin()
+	if p.resolver.from != nil {
+		p.stats.note(p.resolver.from.Version())
+	}
 	latest := r.Time.Add(future).Unix()
 	var refused error
 	add := func(e *schemas.Event) { refused = cmp.Or(p.add(e, latest), refused) } // outside the loop: it is allocated once
@@ -209,7 +216,7 @@ func (p *Processor) add(e *schemas.Event, latest int64) error {
 		return err
 	}
 	p.stats.Events++
-	p.section(a, p.region(a, e.Region)).add(e, p.traits(e))
+	p.section(a, p.region(a, e.Region)).add(e, p.traits(e), p.resolver.of(e.SourceIP))
 	return nil
 }
 

@@ -36,12 +36,13 @@ func (s *section) full() bool {
 	return len(s.rows) == schemas.MaxSectionRows || s.bytes > maxSectionBytes
 }
 
-func (s *section) add(e *schemas.Event, t schemas.Traits) {
+func (s *section) add(e *schemas.Event, t schemas.Traits, at place) {
 	s.rows = append(s.rows, schemas.EventRow{
 		ID: e.ID, Time: e.Time,
 		Service: s.intern(e.Service), Name: s.intern(e.Name), ErrorCode: s.intern(e.ErrorCode),
 		Principal: s.intern(e.Principal), PrincipalType: e.PrincipalType,
 		AccessKey: s.intern(e.AccessKey), SourceIP: s.intern(e.SourceIP), UserAgent: s.intern(e.UserAgent),
+		ASN: s.intern(at.asn), Country: s.intern(at.country),
 		Write: e.Write, Traits: t,
 	})
 	s.bytes += rowBytes + len(e.ID)
@@ -77,7 +78,9 @@ func (s *section) finish(lane int) schemas.Section {
 	}
 	for i := range s.rows {
 		r := &s.rows[i]
-		for _, f := range [...]*uint32{&r.Service, &r.Name, &r.ErrorCode, &r.Principal, &r.AccessKey, &r.SourceIP, &r.UserAgent} {
+		for _, f := range [...]*uint32{
+			&r.Service, &r.Name, &r.ErrorCode, &r.Principal, &r.AccessKey, &r.SourceIP, &r.UserAgent, &r.ASN, &r.Country,
+		} {
 			*f = s.rank[*f]
 		}
 	}

@@ -18,6 +18,8 @@ type Stats struct {
 	Events  uint64            // management events passed on
 	Dropped map[string]uint64 // by category
 	Dead    map[string]uint64 // by reason
+
+	Databases []string `json:",omitempty"` // that knew networks and countries, the latest last
 }
 
 func newStats() Stats {
@@ -120,6 +122,11 @@ func (s Stats) Add(t Stats) Stats {
 	sum := newStats()
 	sum.Records, sum.Events = s.Records+t.Records, s.Events+t.Events
 	for _, c := range []Stats{s, t} {
+		for _, v := range c.Databases {
+			if !slices.Contains(sum.Databases, v) {
+				sum.note(v)
+			}
+		}
 		for name, n := range c.Dropped {
 			sum.Dropped[name] += n
 		}

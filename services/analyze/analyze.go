@@ -34,6 +34,7 @@ import (
 	"github.com/trailvane/trailvane/services/detector"
 	ingestservice "github.com/trailvane/trailvane/services/ingest"
 	"github.com/trailvane/trailvane/services/internal/broker"
+	"github.com/trailvane/trailvane/services/internal/mmdb"
 	"github.com/trailvane/trailvane/services/internal/service"
 	"github.com/trailvane/trailvane/services/normalizer"
 	"github.com/trailvane/trailvane/services/pairer"
@@ -55,6 +56,8 @@ type Options struct {
 	// Each, if it is not nil, gets every insight event as soon as it is stored, in that order, from one goroutine. Its error
 	// ends Run. Standard input that is all there is to read, without a Store, is analyzed as it comes.
 	Each func(*schemas.Insight) error
+
+	Databases []string // files in the MaxMind DB format that know networks and countries of addresses
 
 	Progress *ingest.Progress // may be nil; may be read while Run works
 	Log      *slog.Logger     // what goes wrong and is tried again; slog.Default() if nil
@@ -117,6 +120,10 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Progress == nil {
 		o.Progress = new(ingest.Progress)
 	}
+	resolver, err := databases(o.Databases)
+	if err != nil {
+		return nil, err
+	}
 	dir := o.Store
 	if dir == "" {
 		temporary, err := os.MkdirTemp("", "trailvane-")
@@ -134,7 +141,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer b.Shutdown()
-	r, err := run(stopped, b, dir, o)
+	r, err := run(stopped, b, dir, o, resolver)
 	if failure := context.Cause(stopped); errors.Is(failure, broker.ErrWrite) {
 		return nil, fmt.Errorf("%w; %s", failure, advice(o))
 	}
@@ -147,6 +154,14 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	r.Took = time.Since(begun)
 	return r, nil
+}
+
+// databases opens the databases of addresses, nil if there are none.
+func databases(files []string) (normalize.Resolver, error) {
+	if len(files) == 0 {
+		return nil, nil
+	}
+	return mmdb.Open(files...)
 }
 
 // maxStore leaves it to the disk how much the streams may take: at a limit of its own the server would refuse, and the stages
@@ -182,7 +197,7 @@ func (h untilFailure) WithGroup(name string) slog.Handler {
 	return untilFailure{h.Handler.WithGroup(name), h.stopped}
 }
 
-func run(ctx context.Context, b *broker.Broker, dir string, o Options) (*Result, error) {
+func run(ctx context.Context, b *broker.Broker, dir string, o Options, resolver normalize.Resolver) (*Result, error) {
 	js, err := b.JetStream(nats.Name("analyze"))
 	if err != nil {
 		return nil, err
@@ -193,7 +208,7 @@ func run(ctx context.Context, b *broker.Broker, dir string, o Options) (*Result,
 	if err != nil {
 		return nil, err
 	}
-	p, err := open(ctx, d, dir, o)
+	p, err := open(ctx, d, dir, o, resolver)
 	if err != nil {
 		return nil, err
 	}
@@ -249,7 +264,7 @@ type pipeline struct {
 	pairers     []*pairer.Partition
 }
 
-func open(ctx context.Context, d *service.Deployment, dir string, o Options) (_ *pipeline, err error) {
+func open(ctx context.Context, d *service.Deployment, dir string, o Options, resolver normalize.Resolver) (_ *pipeline, err error) {
 	p := new(pipeline)
 	defer func() {
 		if err != nil {
@@ -260,7 +275,7 @@ func open(ctx context.Context, d *service.Deployment, dir string, o Options) (_ 
 		return nil, err
 	}
 	for lane := range d.Identity.Lanes {
-		n, err := normalizer.Open(ctx, d, lane, o.Catalog)
+		n, err := normalizer.Open(ctx, d, lane, o.Catalog, resolver)
 		if err != nil {
 			return nil, err
 		}

@@ -18,8 +18,11 @@ const Bucket = normalize.Stage
 // A Partition normalizes one lane.
 type Partition = service.Partition[*normalize.Processor]
 
-// Open prepares the normalizer of a lane, with a catalogue of sensitive operations, which all lanes have to share.
-func Open(ctx context.Context, d *service.Deployment, lane int, c *catalog.Catalog) (*Partition, error) {
+// Open prepares the normalizer of a lane, with a catalogue of sensitive operations, which all lanes have to share, and what
+// knows networks and countries of addresses, which may be nil.
+func Open(
+	ctx context.Context, d *service.Deployment, lane int, c *catalog.Catalog, resolver normalize.Resolver,
+) (*Partition, error) {
 	var decoders []decode.Decoder
 	for _, f := range formats.All() {
 		decoders = append(decoders, f)
@@ -28,7 +31,7 @@ func Open(ctx context.Context, d *service.Deployment, lane int, c *catalog.Catal
 		Name: normalize.Stage, Partition: lane, Input: jetstream.RawStream(lane), Constants: normalize.Constants(c),
 		New: func(uint64) *normalize.Processor {
 			return normalize.New(normalize.Config{
-				Lane: lane, Partitions: d.Identity.Partitions, Decoders: decoders, Catalog: c,
+				Lane: lane, Partitions: d.Identity.Partitions, Decoders: decoders, Catalog: c, Resolver: resolver,
 			})
 		},
 	})

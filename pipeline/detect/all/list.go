@@ -6,9 +6,17 @@ import (
 	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/pipeline/detect/apicallrate"
 	"github.com/trailvane/trailvane/pipeline/detect/apierrorrate"
+	"github.com/trailvane/trailvane/pipeline/detect/ip"
+	"github.com/trailvane/trailvane/pipeline/detect/passwordchange"
+	"github.com/trailvane/trailvane/pipeline/detect/policychange"
+	"github.com/trailvane/trailvane/pipeline/detect/trailconcealment"
 )
 
 var list = []entry{
 	{apicallrate.Type, func() detect.Detector { return apicallrate.New() }},
 	{apierrorrate.Type, func() detect.Detector { return apierrorrate.New() }},
+	{ip.Type, func() detect.Detector { return ip.New() }},
+	{passwordchange.Type, func() detect.Detector { return passwordchange.New() }},
+	{policychange.Type, func() detect.Detector { return policychange.New() }},
+	{trailconcealment.Type, func() detect.Detector { return trailconcealment.New() }},
 }

@@ -270,7 +270,7 @@ func operators(days int) (calls []Call) {
 			continue
 		}
 		m += 2*schemas.Hour + 13*d
-		odd := Call{Principal: fmt.Sprint("user", d%5), SourceIP: fmt.Sprintf("198.51.100.%d", 10+d), AccessKey: "AKIASTOLEN", UserAgent: "python-requests"}
+		odd := Call{Principal: fmt.Sprintf("user%d", d%5), SourceIP: fmt.Sprintf("198.51.100.%d", 10+d), AccessKey: "AKIASTOLEN", UserAgent: "python-requests"}
 		sensitive(m, "iam.amazonaws.com", "AttachUserPolicy", schemas.PolicyClass, schemas.AdminTarget, odd)
 		sensitive(m+1, "iam.amazonaws.com", "CreateLoginProfile", schemas.PasswordClass, schemas.OtherTarget, odd)
 		sensitive(m+2, "cloudtrail.amazonaws.com", "StopLogging", schemas.TrailClass, schemas.UnknownTarget, odd)

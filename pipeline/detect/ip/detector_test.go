@@ -1,0 +1,16 @@
+package ip
+
+import (
+	"testing"
+
+	"github.com/trailvane/trailvane/pipeline/detect"
+	"github.com/trailvane/trailvane/pipeline/detect/detecttest"
+)
+
+func newDetector() detect.Detector { return New() }
+
+func TestLaws(t *testing.T)         { detecttest.Laws(t, newDetector, detecttest.Ordered) }
+func FuzzRestore(f *testing.F)      { detecttest.FuzzRestore(f, newDetector) }
+func BenchmarkObserve(b *testing.B) { detecttest.Benchmark(b, "ip", newDetector) }
+
+func TestScenarios(t *testing.T) { detecttest.Scenarios(t, newDetector, "testdata") }

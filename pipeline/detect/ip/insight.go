@@ -1,0 +1,221 @@
+package ip
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/trailvane/trailvane/schemas"
+)
+
+// silence is how long a region must have been quiet about an address: a break for lunch is another visit, a slow script is not.
+const silence = 30
+
+// An insight is the stay of a suspicious address in a region on a day.
+type insight struct {
+	addr        netip.Addr
+	object      string
+	region      string
+	day         int32
+	start, last schemas.Minute
+	count       uint64
+	who         string // principal of the first request
+	standing    bool   // the tenth of the day stands for all further ones
+	more        uint64
+	fresh       bool // not told yet; never in state
+	top         [dimensions]topK
+	samples     []string
+	why         schemas.Why
+}
+
+// Dimensions of a row that explain an insight: the first four are attributions, the others drivers.
+const (
+	userAgent = iota
+	principalID
+	apiRelated
+	errorCode
+	sourceIP
+	accessKey
+	dimensions
+
+	attributed = sourceIP
+)
+
+var dimensionNames = [dimensions]string{
+	schemas.UserAgentAttribute, schemas.PrincipalAttribute, schemas.APIAttribute, schemas.ErrorCodeAttribute,
+	"sourceIPAddress", "accessKeyId",
+}
+
+const (
+	topValues  = 8 // values counted per dimension, so that the five reported ones are right
+	maxValue   = 256
+	maxSamples = 5
+	maxSample  = 64 // bytes of an event id: those of both vendors have 36
+)
+
+// A topK counts the most frequent values of one dimension by Space-Saving: a new value takes over the smallest count.
+type topK []counted
+
+type counted struct {
+	_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by msgpack
+
+	Value string
+	N     uint64
+}
+
+func (t *topK) add(v string, n uint64) {
+	v = bound(v)
+	smallest := 0
+	for i, c := range *t {
+		if c.Value == v {
+			(*t)[i].N += n
+			return
+		}
+		if c.N < (*t)[smallest].N {
+			smallest = i
+		}
+	}
+	if len(*t) < topValues {
+		*t = append(*t, counted{Value: strings.Clone(v), N: n})
+		return
+	}
+	(*t)[smallest].Value = strings.Clone(v) // not the dictionary of a whole pane
+	(*t)[smallest].N += n
+}
+
+// bound cuts a value to what is kept of it: user agents are longer, but not different beyond that.
+func bound(v string) string {
+	if len(v) > maxValue {
+		v = strings.ToValidUTF8(v[:maxValue], "")
+	}
+	return v
+}
+
+// cut bounds a value, and does not hold on to the dictionary of a pane.
+func cut(v string) string { return strings.Clone(bound(v)) }
+
+// collect adds a row to the insight that is open for its address, region and day. Rows from before the Start come late, and
+// are outside of the insight.
+func (t *task) collect(s *slot, r *schemas.Row) {
+	for _, i := range t.account.open {
+		if i.addr != s.addr || r.Minute < i.start || r.Minute.Day() != i.day || i.region != t.p.Region {
+			continue
+		}
+		i.last = max(i.last, r.Minute)
+		n := uint64(r.Count)
+		i.count += n
+		i.top[userAgent].add(t.text(r.UserAgent), n)
+		i.top[principalID].add(t.text(r.Principal), n)
+		i.top[apiRelated].add(t.text(r.Service)+"/"+t.text(r.Name), n)
+		i.top[errorCode].add(cmp.Or(t.text(r.ErrorCode), schemas.NoError), n)
+		i.top[sourceIP].add(i.object, n)
+		i.top[accessKey].add(t.text(r.AccessKey), n)
+		if r.Sample != "" && len(i.samples) < maxSamples {
+			i.samples = append(i.samples, strings.Clone(r.Sample[:min(len(r.Sample), maxSample)]))
+		}
+		return
+	}
+}
+
+// midnight is when the day of an insight is over.
+func (i *insight) midnight() int64 { return (int64(i.day) + 1) * int64(schemas.Day) }
+
+// end ends the insights of the pane's region that are over when all minutes before the watermark are closed.
+func (t *task) end(watermark schemas.Minute) {
+	t.close(func(i *insight) schemas.EndReason {
+		switch quiet := int64(i.last) + silence + 1; {
+		case !i.standing && quiet <= min(int64(watermark), i.midnight()):
+			return schemas.Silence
+		case int64(watermark) >= i.midnight():
+			return schemas.DayEnd
+		}
+		return ""
+	})
+}
+
+// closeAll ends what is open in the region, because a bounded input is over.
+func (t *task) closeAll() { t.close(func(*insight) schemas.EndReason { return schemas.InputEnd }) }
+
+// close ends the insights of the pane's region for which there is a reason.
+func (t *task) close(over func(*insight) schemas.EndReason) {
+	t.account.open = slices.DeleteFunc(t.account.open, func(i *insight) bool {
+		if i.region != t.p.Region {
+			return false
+		}
+		reason := over(i)
+		if reason != "" {
+			t.finding(i, schemas.CloseFinding, reason)
+		}
+		return reason != ""
+	})
+}
+
+// finding appends what is to be told of an insight. Its key is the address on its day, so that none is ever told twice.
+func (t *task) finding(i *insight, kind schemas.FindingKind, reason schemas.EndReason) {
+	minutes := i.last + 1 - i.start
+	f := schemas.Finding{
+		Kind: kind, Key: i.object + " " + dayText(i.day), Object: i.object, Start: i.start,
+		Statistics: schemas.Statistics{
+			Insight:          round6(float64(i.count) / float64(minutes)),
+			InsightDuration:  uint32(minutes),
+			BaselineDuration: t.covered(i.start),
+			InsightCount:     i.count,
+		},
+		Why: i.why,
+	}
+	about := *i.why.Address
+	about.More = i.more
+	f.Why.Address, f.Why.EndReason, f.Why.SampleEventIDs = &about, reason, slices.Clone(i.samples)
+	if kind == schemas.CloseFinding {
+		f.End = i.last + 1
+	}
+	for d := range dimensions {
+		var values []schemas.Attributed
+		top := slices.Clone(i.top[d])
+		slices.SortFunc(top, func(x, y counted) int { return cmp.Or(cmp.Compare(y.N, x.N), strings.Compare(x.Value, y.Value)) })
+		for _, c := range top {
+			if c.Value != "" && len(values) < schemas.MaxAttributed { // a record that does not say is no answer
+				values = append(values, schemas.Attributed{Value: c.Value, Average: round6(float64(c.N) / float64(minutes))})
+			}
+		}
+		if d < attributed && len(values) > 0 {
+			f.Attributions = append(f.Attributions, schemas.Attribution{Attribute: dimensionNames[d], Insight: values})
+			continue
+		}
+		for _, v := range values {
+			f.Why.Drivers = append(f.Why.Drivers, schemas.Driver{Dimension: dimensionNames[d], Value: v.Value, Insight: v.Average})
+		}
+	}
+	f.Why.Text = sentence(i.object, i.who, &f.Why)
+	t.out = append(t.out, f)
+}
+
+// covered is how many minutes the baseline covers, in which there was no request: the seven days before the start and the
+// open day, or what there is of them.
+func (t *task) covered(start schemas.Minute) uint32 {
+	open := int64(start) - int64(start.Day())*int64(schemas.Day)
+	return uint32(min(max(int64(start)-int64(t.account.age.Born), 1), 7*int64(schemas.Day)+open))
+}
+
+// dayText writes a day as "2026-01-07".
+func dayText(day int32) string {
+	const date = len("2006-01-02")
+	text := schemas.Minute(min(int64(day)*int64(schemas.Day), 1<<31-1)).String()
+	return text[:min(date, len(text))]
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+// round6 rounds to six significant digits, as everything that is published.
+func round6(x float64) float64 {
+	if x == 0 || x != x {
+		return 0
+	}
+	r, err := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 6, 64), 64)
+	if err != nil { // an infinity
+		return 0
+	}
+	return r
+}

@@ -1,0 +1,65 @@
+package ip
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/trailvane/trailvane/schemas"
+)
+
+// sentence says in words what the figures of a finding say; it uses nothing else.
+func sentence(object, who string, w *schemas.Why) string {
+	a := w.Address
+	if who == "" {
+		who = "its caller"
+	}
+	var b strings.Builder
+	b.WriteString(object)
+	b.WriteString(" made its first request, as ")
+	b.WriteString(who)
+	switch {
+	case a.PrincipalDays == 0:
+		b.WriteString(": the account knew nothing " + beyond(a.AccountKnew) + ", and " + who + " has no habits yet")
+	case a.AccountKnew == a.PrincipalKnew:
+		b.WriteString(": neither the account nor " + who + " knew anything " + beyond(a.AccountKnew))
+	default:
+		b.WriteString(": the account knew nothing " + beyond(a.AccountKnew) + ", and " + who + " nothing " + beyond(a.PrincipalKnew))
+	}
+	switch a.BackOff {
+	case "principal":
+		b.WriteString("; something as new happened on " + days(a.NoveltyDays) + " of " + days(a.PrincipalDays) + " active days")
+	case "kind", "account":
+		b.WriteString("; something as new happened on " + days(a.NoveltyDays) + " principal-days before")
+	default:
+		b.WriteString("; little is known yet of what is usual here")
+	}
+	for i, m := range a.Modifiers {
+		if i == 0 {
+			b.WriteString("; also: ")
+		} else {
+			b.WriteString(", ")
+		}
+		b.WriteString(m.Name)
+	}
+	if a.More > 0 {
+		b.WriteString("; " + strconv.FormatUint(a.More, 10) + " further addresses of that day were as suspicious")
+	}
+	b.WriteByte('.')
+	return b.String()
+}
+
+// beyond says where what was known ends.
+func beyond(knew string) string {
+	if knew == "nothing" {
+		return "near it"
+	}
+	return "of it but " + knew
+}
+
+// days writes decayed days, small ones to a tenth.
+func days(x float64) string {
+	if x < 10 {
+		return strings.TrimSuffix(strconv.FormatFloat(x, 'f', 1, 64), ".0")
+	}
+	return strconv.FormatFloat(x, 'f', 0, 64)
+}
