@@ -105,7 +105,7 @@ func (i *Insight) actionTrail(strict bool) actionTrailInsight {
 	}
 	if !strict {
 		own := &actionTrailTrailvane{d.EventSource, d.EventName, d.ErrorCode, d.Trailvane}
-		own.Why.Continues = strings.ToUpper(own.Why.Continues)
+		own.recase(strings.ToUpper)
 		out.Details.Trailvane = own
 	}
 	return out
@@ -207,10 +207,19 @@ func (i *Insight) cloudTrail(strict bool) cloudTrailInsight {
 	})
 	if !strict {
 		own := &cloudTrailTrailvane{stats.InsightCount, d.Trailvane}
-		own.Why.Continues = strings.ToLower(own.Why.Continues)
+		own.recase(strings.ToLower)
 		out.Details.Trailvane = own
 	}
 	return out
+}
+
+// recase writes the ids of other insights as the shape writes ids, so that they can be looked up.
+func (t *TrailvaneDetails) recase(as func(string) string) {
+	t.Why.Continues, t.IncidentID = as(t.Why.Continues), as(t.IncidentID)
+	t.Linked = slices.Clone(t.Linked)
+	for i := range t.Linked {
+		t.Linked[i] = as(t.Linked[i])
+	}
 }
 
 // cloudTrailRank is the place of a dimension in CloudTrail's own records.

@@ -40,6 +40,7 @@ type batch struct {
 type batcher struct {
 	nc      *nats.Conn
 	inbox   string
+	name    string // leads the ids of batches: the server tells those of a stream apart by nothing else
 	sub     *nats.Subscription
 	answers chan *nats.Msg
 	status  chan nats.Status // of the connection, when it is lost: the answers are lost too
@@ -58,9 +59,11 @@ const (
 const batchFlow = "500"
 
 func newBatcher(nc *nats.Conn) (*batcher, error) {
+	inbox := nc.NewInbox()
 	b := &batcher{
 		nc:    nc,
-		inbox: nc.NewInbox(),
+		inbox: inbox,
+		name:  inbox[strings.LastIndexByte(inbox, '.')+1:], // which is unique
 		// After an error every message of a round gets an answer of its own.
 		answers: make(chan *nats.Msg, 4*roundMessages),
 		status:  nc.StatusChanged(nats.RECONNECTING, nats.CLOSED),
@@ -91,7 +94,7 @@ func (b *batcher) send(ctx context.Context, outputs []runner.Output, batches []*
 			continue
 		}
 		b.serial++
-		t.id, t.sent, t.err, t.done = strconv.FormatUint(b.serial, 10), len(rest), nil, false
+		t.id, t.sent, t.err, t.done = b.name+"-"+strconv.FormatUint(b.serial, 10), len(rest), nil, false
 		for i, output := range rest {
 			op := opAppend
 			switch {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -135,4 +136,45 @@ func TestPutThatWaitsForOneStreamStoresTheOthers(t *testing.T) {
 		t.Errorf("Put says %d, %d of the odd ones fitted", n, fit)
 	}
 	readUpTo(t, newSource(t, js, "EVENTS_0"), 0, 20)
+}
+
+// Many put into one stream at the same time, as the detectors do: what each put is there, without gaps and in its order.
+func TestManySinksOnOneStream(t *testing.T) {
+	const sinks, rounds, each = 6, 60, 5
+	js := startJetStream(t)
+	deploy(t, js)
+	var putting sync.WaitGroup
+	for n := range sinks {
+		sink := newSink(t, js)
+		putting.Go(func() {
+			for round := range rounds {
+				var outputs []runner.Output
+				for i := range each {
+					outputs = append(outputs, runner.Output{
+						Subject: schemas.EventsSubject(0, "x"), Body: []byte{byte(n)}, Producer: string(rune('a' + n)),
+						Number: schemas.Number{Seq: uint64(round*each + i + 1)},
+					})
+				}
+				if stored, err := sink.Put(t.Context(), outputs...); stored != each || err != nil {
+					t.Errorf("sink %d stored %d: %v", n, stored, err)
+					return
+				}
+			}
+		})
+	}
+	putting.Wait()
+	source, after, last := newSource(t, js, "EVENTS_0"), uint64(0), map[string]uint64{}
+	for after < sinks*rounds*each && !t.Failed() {
+		records, err := source.Read(t.Context(), after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			after = r.Seq
+			if r.Number.Seq != last[r.Producer]+1 {
+				t.Fatalf("number %d of %s follows %d", r.Number.Seq, r.Producer, last[r.Producer])
+			}
+			last[r.Producer] = r.Number.Seq
+		}
+	}
 }

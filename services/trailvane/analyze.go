@@ -16,6 +16,7 @@ import (
 	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/pipeline/detect/all"
 	"github.com/trailvane/trailvane/pipeline/ingest"
+	"github.com/trailvane/trailvane/pipeline/view"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/analyze"
 	"github.com/trailvane/trailvane/services/internal/present"
@@ -42,8 +43,9 @@ type analyzeCommand struct {
 	Region      []string `placeholder:"REGION,…" help:"Show only these regions."`
 	From        moment   `placeholder:"TIME" help:"Show insight events from this time on, as 2026-03-01 or 2026-03-01T08:30:00Z. What was before is learned from all the same."`
 	To          moment   `placeholder:"TIME" help:"Show insight events before this time."`
+	MinSeverity string   `default:"low" enum:"${severities}" help:"Show only insights that are at least so severe: ${enum} (all of them). Severity rises with how unusual something is, with what was done, and with insights of other types in the same incident."`
 	NearMisses  bool     `help:"Also show what was nearly unusual enough."`
-	ExitCode    bool     `help:"Exit with 10 if there are insights."`
+	ExitCode    bool     `help:"Exit with 10 if insights are shown."`
 	Quiet       bool     `short:"q" help:"Print no progress and no summary."`
 
 	CPUProfile   string `name:"cpuprofile" hidden:"" placeholder:"FILE"`
@@ -69,13 +71,24 @@ func (a *analyzeCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
+	least, err := view.ParseSeverity(a.MinSeverity)
+	if err != nil {
+		return usageError{err}
+	}
+	var shown []schemas.Insight
 	streamed := a.ndjson(c.out) && o.Live()
 	if streamed {
+		views, severe := view.NewReader(), make(map[string]bool)
 		o.Each = func(i *schemas.Insight) error {
-			if !show(i) {
+			views.Add(i)
+			v := views.View(i) // as far as is known by now
+			v.Fill(i)
+			severe[i.SharedEventID] = severe[i.SharedEventID] || v.Severity >= least
+			if !show(i) || !severe[i.SharedEventID] {
 				return nil
 			}
-			return a.print(c.out, []schemas.Insight{*i})
+			shown = append(shown, *i)
+			return a.print(c.out, shown[len(shown)-1:])
 		}
 	}
 	stop, err := a.profile()
@@ -86,8 +99,8 @@ func (a *analyzeCommand) Run(ctx context.Context, c console) error {
 	if err := errors.Join(err, stop()); err != nil {
 		return err
 	}
-	shown := slices.DeleteFunc(slices.Clone(r.Insights), func(i schemas.Insight) bool { return !show(&i) })
 	if !streamed {
+		shown = a.chosen(r.Insights, show, least)
 		if err := a.print(c.out, shown); err != nil {
 			return err
 		}
@@ -182,6 +195,19 @@ func (a *analyzeCommand) filter() (func(*schemas.Insight) bool, error) {
 	}, nil
 }
 
+// chosen fills in the views of all insights, which know of each other whether they are shown or not, and returns those that are
+// to be shown: both events of those that are severe enough at their Start or at their End.
+func (a *analyzeCommand) chosen(insights []schemas.Insight, show func(*schemas.Insight) bool, least view.Severity) []schemas.Insight {
+	severe := make(map[string]bool)
+	for n, v := range view.All(insights) {
+		v.Fill(&insights[n])
+		if v.Severity >= least {
+			severe[insights[n].SharedEventID] = true
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(insights), func(i schemas.Insight) bool { return !show(&i) || !severe[i.SharedEventID] })
+}
+
 // shows reports whether what happened there and then is wanted.
 func (a *analyzeCommand) shows(account, region string, at time.Time) bool {
 	return (len(a.Account) == 0 || slices.Contains(a.Account, account)) &&
@@ -229,7 +255,7 @@ func (a *analyzeCommand) close(out io.Writer, r *analyze.Result, shown []schemas
 	case len(r.Insights) == 0:
 		fmt.Fprint(out, "\n", s.Nothing(r.Learning, r.NearMisses))
 	case len(shown) == 0:
-		fmt.Fprintf(out, "\nNone of the %d insight events passes --types, --account, --region, --from and --to.\n", len(r.Insights))
+		fmt.Fprintf(out, "\nNone of the %d insight events passes --types, --account, --region, --from, --to and --min-severity.\n", len(r.Insights))
 	}
 	misses := slices.DeleteFunc(slices.Clone(r.NearMisses), func(m detect.NearMiss) bool {
 		return !a.shows(m.Account.ID, m.Region, m.At.Time())

@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 	"github.com/trailvane/trailvane/pipeline/decode/formats"
+	"github.com/trailvane/trailvane/pipeline/view"
 	"github.com/trailvane/trailvane/services/internal/present"
 )
 
@@ -86,7 +87,7 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 			"AWS CloudTrail and Alibaba Cloud ActionTrail logs, learns what is normal, and reports unusual activity as "+
 			"insights, each with a Start, an End and a reason.\n\n"+
 			"Begin with 'trailvane demo', then 'trailvane analyze FOLDER'."),
-		kong.Vars{"formats": formatNames()},
+		kong.Vars{"formats": formatNames(), "severities": strings.Join(view.Severities(), ",")},
 		kong.Writers(out, errOut),
 		kong.Exit(func(code int) { exited = code }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),

@@ -1,16 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/trailvane/trailvane/pipeline/ingest"
+	"github.com/trailvane/trailvane/pipeline/view"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/analyze"
 	"github.com/trailvane/trailvane/services/internal/present"
@@ -42,7 +45,7 @@ func (d *demoCommand) Run(ctx context.Context, c console) error {
 	t := tale{w: c.out}
 	t.say("An invented company has one account on AWS and one on Alibaba Cloud. People work in them in office hours, "+
 		"pipelines deploy, jobs run, machines scale up and down. Here are ten days of their audit logs: %d events in %d files. "+
-		"Somewhere in them two stolen keys are used to delete what can be deleted.",
+		"Somewhere in them two stolen keys are used to delete what can be deleted and to hide it, and two programs lose a permission.",
 		truth.Events+truth.Repeats, truth.Files)
 
 	o := analyze.Options{
@@ -55,15 +58,16 @@ func (d *demoCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
+	for i, v := range view.All(r.Insights) {
+		v.Fill(&r.Insights[i])
+	}
 	width, terminal := present.Terminal(c.out)
 	if !terminal {
 		width = taleWidth
 	}
 	t.say("Trailvane learned for a day what is normal, and went on learning. It reports:")
 	t.add(present.Table(r.Insights, max(width, taleWidth)))
-	for _, s := range present.Stretches(r.Insights) {
-		t.add("\n" + present.Explain(s, min(width, taleWidth)))
-	}
+	t.explain(present.Incidents(present.Stretches(r.Insights)), min(width, taleWidth))
 	t.compare(truth.Attacks, r.Insights)
 	if d.Keep != "" {
 		t.say("The logs are in %s. Try: trailvane analyze %[1]s --near-misses", present.Safe(d.Keep, taleWidth))
@@ -92,31 +96,105 @@ func (t *tale) say(format string, args ...any) {
 	t.add("\n" + present.Fold(fmt.Sprintf(format, args...), taleWidth, "") + "\n")
 }
 
-// compare says which of the planted attacks were found, and whether anything else was.
+// explain tells the insights of the largest incident in words; to tell all would take pages.
+func (t *tale) explain(incidents []present.Incident, width int) {
+	if len(incidents) == 0 {
+		return
+	}
+	largest := slices.MaxFunc(incidents, func(a, b present.Incident) int { return cmp.Compare(len(a.Stretches), len(b.Stretches)) })
+	if len(incidents) > 1 {
+		t.say("One of these incidents in words, with the figures behind each insight:")
+	}
+	for i, s := range largest.Stretches {
+		if i > 0 {
+			t.add("\n")
+		}
+		t.add(present.Explain(s, width))
+	}
+}
+
+// compare tells what was planted, which of it was found, and whether anything else was.
 func (t *tale) compare(attacks []simulate.Attack, insights []schemas.Insight) {
 	stretches := present.Stretches(insights)
-	found := make([]bool, len(stretches))
-	var lines []string
+	expected := make([]bool, len(stretches)) // to be part of an attack
+	t.say("What was planted, and what became of it:")
 	for _, a := range attacks {
-		line := fmt.Sprintf("Missed: %d calls of %s in %s.", a.Calls, a.Event, a.Region)
-		for i, s := range stretches {
-			if s.Start == nil || s.Start.Account() != a.Account || s.Start.Region != a.Region ||
-				s.Start.Details.Type != a.Type || s.Start.Details.EventName != a.Event {
+		incidents := make(map[string]bool)
+		var found, missed []string
+		for _, e := range a.Expect {
+			name := strings.TrimSuffix(string(e.Type), "Insight")
+			i := slices.IndexFunc(stretches, func(s present.Stretch) bool { return sees(s, a, e) })
+			if i < 0 {
+				missed = append(missed, name)
 				continue
 			}
-			found[i] = true
-			line = fmt.Sprintf("Found: the key of %s, used from %s, called %s %d times from %s on; the insight starts at %s.",
-				a.Principal, a.Address, a.Event, a.Calls, a.First.Format(time.TimeOnly), s.Start.EventTime.Time().Format(time.TimeOnly))
+			found = append(found, name)
+			incidents[stretches[i].Start.Details.Trailvane.IncidentID] = true
 		}
-		lines = append(lines, line)
+		also := 0
+		for i, s := range stretches {
+			if s.Start != nil && incidents[s.Start.Details.Trailvane.IncidentID] {
+				expected[i] = true
+				also++
+			}
+		}
+		t.attack(a, found, missed, len(incidents), also-len(found))
 	}
 	others := 0
-	for _, f := range found {
-		if !f {
+	for _, e := range expected {
+		if !e {
 			others++
 		}
 	}
-	lines = append(lines, fmt.Sprintf("Besides these attacks, Trailvane reported %d others: false alarms in this story.", others))
-	t.say("What was planted, and what became of it:")
-	t.add("  " + strings.Join(lines, "\n  ") + "\n")
+	switch others {
+	case 0:
+		t.say("Trailvane reported nothing else: no false alarm in this story.")
+	case 1:
+		t.say("Besides, Trailvane reported one other: a false alarm in this story.")
+	default:
+		t.say("Besides, Trailvane reported %d others: false alarms in this story.", others)
+	}
+}
+
+// sees reports whether a stretch is the insight that an attack must cause.
+func sees(s present.Stretch, a simulate.Attack, e simulate.Expected) bool {
+	if s.Start == nil {
+		return false
+	}
+	at := s.Start.EventTime.Time()
+	return s.Start.Account() == a.Account && s.Start.Region == e.Region && s.Start.Details.Type == e.Type &&
+		s.Start.Details.Object == e.Object && !at.Before(e.First.Truncate(time.Minute)) && !at.After(e.Last)
+}
+
+// attack tells one attack in words.
+func (t *tale) attack(a simulate.Attack, found, missed []string, incidents, also int) {
+	var b strings.Builder
+	switch a.Name {
+	case "stolen key":
+		burst := a.Expect[1] // after the address
+		fmt.Fprintf(&b, "Somebody at %s used the key of %s: looked around from %s on, called %s %d times in %d minutes, then gave it an "+
+			"administrator's rights and a password, and switched the trail off.", a.Address, a.Principal, a.First.Format(time.TimeOnly),
+			burst.Event, burst.Calls, int(burst.Last.Sub(burst.First).Minutes())+1)
+	default:
+		e := a.Expect[0]
+		fmt.Fprintf(&b, "%s lost a permission: %d calls of %s were refused in %d minutes from %s on.", a.Principal, e.Calls, e.Event,
+			int(e.Last.Sub(e.First).Minutes())+1, e.First.Format(time.TimeOnly))
+	}
+	if len(found) > 0 {
+		fmt.Fprintf(&b, " Found: %s", strings.Join(found, ", "))
+		switch {
+		case incidents > 1:
+			fmt.Fprintf(&b, ", in %d incidents", incidents)
+		case len(found) > 1:
+			b.WriteString(", all in one incident")
+		}
+		if also > 0 {
+			fmt.Fprintf(&b, " with %d more about it", also)
+		}
+		b.WriteString(".")
+	}
+	if len(missed) > 0 {
+		fmt.Fprintf(&b, " Missed: %s.", strings.Join(missed, ", "))
+	}
+	t.add(present.Fold(b.String(), taleWidth, "  "))
 }

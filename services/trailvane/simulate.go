@@ -12,7 +12,7 @@ type simulateCommand struct {
 	Folder string `arg:"" type:"path" help:"Folder to write to. It must be empty or missing."`
 
 	Seed     uint64    `default:"1" help:"The same seed writes the same bytes."`
-	Days     int       `default:"10" help:"Days of logs, at least 3. The attacks are on the last two."`
+	Days     int       `default:"10" help:"Days of logs, at least 3. What is planted is on the last two."`
 	Accounts int       `default:"1" help:"Accounts on each cloud, 1 to 99."`
 	Start    time.Time `format:"2006-01-02" help:"First day, as 2026-10-01 (default: the same day for everybody)."`
 
@@ -43,8 +43,11 @@ func (s *simulateCommand) Run(c console) error {
 	fmt.Fprintf(c.err, "wrote %d events in %d files, from %s to %s, to %s\n", truth.Events+truth.Repeats, truth.Files,
 		truth.From.Format(time.RFC3339), truth.To.Format(time.RFC3339), s.Folder)
 	for _, a := range truth.Attacks {
-		_, err = fmt.Fprintf(c.err, "planted: %d calls of %s %s in %s, %s, from %s to %s, by %s from %s\n", a.Calls, a.Service, a.Event,
-			a.Account, a.Region, a.First.Format(time.RFC3339), a.Last.Format(time.RFC3339), a.Principal, a.Address)
+		fmt.Fprintf(c.err, "planted: %s of %s in %s, from %s to %s, from %s\n", a.Name, a.Principal, a.Account,
+			a.First.Format(time.RFC3339), a.Last.Format(time.RFC3339), a.Address)
+		for _, e := range a.Expect {
+			_, err = fmt.Fprintf(c.err, "  %s %s in %s\n", e.Type, e.Object, e.Region)
+		}
 	}
 	return err
 }

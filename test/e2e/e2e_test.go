@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,8 +21,8 @@ import (
 // program is the binary under test, built once.
 var program string
 
-// company is a folder of simulated logs with two planted attacks, written once.
-var company string
+// company is a folder of simulated logs with planted attacks, written once; truth says which.
+var company, truth string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "trailvane-e2e-")
@@ -45,9 +46,11 @@ func setUp(m *testing.M, dir string) (int, error) {
 		return 1, fmt.Errorf("build: %w", err)
 	}
 	company = filepath.Join(dir, "company")
-	if out, err := exec.Command(program, "simulate", company).CombinedOutput(); err != nil {
+	out, err := exec.Command(program, "simulate", company).CombinedOutput()
+	if err != nil {
 		return 1, fmt.Errorf("simulate: %w\n%s", err, out)
 	}
+	truth = string(out)
 	return m.Run(), nil
 }
 
@@ -103,6 +106,55 @@ func inWords(ndjson string) []string {
 	}
 	return words
 }
+
+// found returns all insight events of the company, analyzed once, in their own shape. What is planted is found among them, which
+// TestOverviewStory looks at; here it is enough that the mass deletions are.
+func found(t *testing.T) []gjson.Result {
+	t.Helper()
+	words := analyzed()
+	for _, burst := range []string{"ApiCallRateInsight DeleteInstance", "ApiCallRateInsight TerminateInstances"} {
+		for _, state := range []string{"Start", "End"} {
+			if n := strings.Count(words, " "+burst+" "+state+"\n"); n != 1 {
+				t.Fatalf("%d times %s %s in\n%s", n, burst, state, words)
+			}
+		}
+	}
+	return everything
+}
+
+// everything is what found returns.
+var everything []gjson.Result
+
+// analyzed fills everything in, once, and returns it in words, one a line.
+var analyzed = sync.OnceValue(func() string {
+	out, err := exec.Command(program, "analyze", "--quiet", "--output", "ndjson", "--shape", "native", company).Output()
+	if err != nil {
+		return err.Error()
+	}
+	for line := range strings.Lines(string(out)) {
+		everything = append(everything, gjson.Parse(strings.TrimSpace(line)))
+	}
+	return strings.Join(inWords(string(out)), "\n") + "\n"
+})
+
+// those returns the events of the company that are chosen, in words.
+func those(t *testing.T, chosen func(e gjson.Result) bool) []string {
+	t.Helper()
+	var lines strings.Builder
+	for _, e := range found(t) {
+		if chosen(e) {
+			lines.WriteString(e.Raw + "\n")
+		}
+	}
+	return inWords(lines.String())
+}
+
+// is chooses by the value of a field.
+func is(path, value string) func(gjson.Result) bool {
+	return func(e gjson.Result) bool { return e.Get(path).String() == value }
+}
+
+func every(gjson.Result) bool { return true }
 
 // line returns the line of a summary that begins with a name, without it.
 func line(t *testing.T, summary, name string) string {

@@ -30,7 +30,7 @@ func TestKill(t *testing.T) {
 	begun := time.Now()
 	want := analyze(t, args(-1, "2")...).out
 	whole := time.Since(begun)
-	if len(inWords(want)) != len(planted) {
+	if len(inWords(want)) != len(found(t)) {
 		t.Fatalf("undisturbed:\n%s", want)
 	}
 

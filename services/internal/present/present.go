@@ -22,7 +22,7 @@ type Stretch struct {
 	End   *schemas.Insight
 }
 
-// Stretches pairs insight events by their shared id, in the order of their first event, then id.
+// Stretches pairs insight events by their shared id, in the order in which they began, then of their ids.
 func Stretches(insights []schemas.Insight) []Stretch {
 	var all []Stretch
 	place := make(map[string]int)
@@ -41,9 +41,33 @@ func Stretches(insights []schemas.Insight) []Stretch {
 		}
 	}
 	slices.SortStableFunc(all, func(a, b Stretch) int {
-		return cmp.Or(cmp.Compare(a.first().EventTime, b.first().EventTime),
+		return cmp.Or(cmp.Compare(a.began(), b.began()),
 			strings.Compare(a.first().SharedEventID, b.first().SharedEventID))
 	})
+	return all
+}
+
+// An Incident is one or more stretches that belong together, in the order in which they began.
+type Incident struct {
+	ID        string
+	Stretches []Stretch
+}
+
+// Incidents groups stretches by their incident, in the order of the first of each. A stretch without a view is an
+// incident of its own.
+func Incidents(stretches []Stretch) []Incident {
+	var all []Incident
+	place := make(map[string]int)
+	for _, s := range stretches {
+		id := cmp.Or(s.last().Details.Trailvane.IncidentID, s.last().SharedEventID)
+		n, ok := place[id]
+		if !ok {
+			n = len(all)
+			place[id] = n
+			all = append(all, Incident{ID: id})
+		}
+		all[n].Stretches = append(all[n].Stretches, s)
+	}
 	return all
 }
 
@@ -52,6 +76,14 @@ func (s Stretch) first() *schemas.Insight {
 		return s.Start
 	}
 	return s.End
+}
+
+// began is when the activity began; the End knows it also where the Start is not shown.
+func (s Stretch) began() schemas.Minute {
+	if s.Start != nil {
+		return s.Start.EventTime
+	}
+	return s.End.EventTime - schemas.Minute(min(s.End.Details.Context.Statistics.InsightDuration, uint32(schemas.Day)))
 }
 
 // last is the event that knows most: the End, as soon as there is one.

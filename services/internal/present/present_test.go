@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"flag"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/trailvane/trailvane/pipeline/detect"
+	"github.com/trailvane/trailvane/pipeline/view"
 	"github.com/trailvane/trailvane/schemas"
 )
 
@@ -98,27 +100,174 @@ func insights() []schemas.Insight {
 	}
 	alone := one("alone", schemas.EndState, monday+4000, 1505, 90000)
 	alone.Details.Type, alone.Details.Object = schemas.IP, "203.0.113.140"
-	return []schemas.Insight{
+	return viewed([]schemas.Insight{
 		one("b", schemas.StartState, monday+100, 1, 23), one("b", schemas.EndState, monday+114, 14, 312), odd, alone,
 		one("a", schemas.StartState, monday+100, 2, 40), one("a", schemas.EndState, monday+285, 185, 1312),
+	})
+}
+
+// viewed fills in severity and incidents.
+func viewed(all []schemas.Insight) []schemas.Insight {
+	for i, v := range view.All(all) {
+		v.Fill(&all[i])
 	}
+	return all
+}
+
+// story is an incident with one insight of each type, by one key from one address.
+func story() []schemas.Insight {
+	var all []schemas.Insight
+	add := func(id string, kind schemas.InsightType, region, object, service, event string, at schemas.Minute, minutes uint32, calls uint64, why schemas.Why, codes ...string) {
+		i := schemas.Insight{
+			EventVersion: schemas.InsightVersion, EventCategory: schemas.InsightEventCategory,
+			EventID: id + "-end", SharedEventID: id, EventTime: monday + at + schemas.Minute(minutes),
+			Provider: schemas.AWS, Region: region, AccountID: "123456789012",
+			Details: schemas.InsightDetails{State: schemas.EndState, Type: kind, Object: object, EventSource: service, EventName: event},
+		}
+		i.Details.Context.Statistics = schemas.Statistics{
+			Insight: float64(calls) / float64(minutes), InsightDuration: minutes, BaselineDuration: 10265, InsightCount: calls,
+		}
+		if why.Rate != nil {
+			i.Details.Context.Statistics.Baseline = 0.04
+		}
+		outcome := schemas.Attribution{Attribute: schemas.ErrorCodeAttribute}
+		for _, c := range codes {
+			outcome.Insight = append(outcome.Insight, schemas.Attributed{Value: c, Average: 1})
+		}
+		i.Details.Context.Attributions = []schemas.Attribution{
+			{Attribute: schemas.PrincipalAttribute, Insight: []schemas.Attributed{{Value: "arn:aws:iam::123456789012:user/ci-deploy", Average: 21}}},
+			outcome,
+		}
+		why.Drivers = []schemas.Driver{{Dimension: "sourceIPAddress", Value: "203.0.113.66", Insight: 21}}
+		why.EndReason, why.Text = schemas.Silence, "In one sentence."
+		i.Details.Trailvane.Why = why
+		all = append(all, i)
+	}
+	rate := func(ratio float64) *schemas.RateWhy { return &schemas.RateWhy{Ratio: ratio} }
+	broad := rate(80)
+	broad.Breadth, broad.BreadthExpected, broad.DormantDays = 14, 3.2, 40
+	codes := rate(50)
+	codes.ErrorRatio, codes.ErrorRatioBaseline = 0.98, 0.0125
+	add("ip", schemas.IP, "eu-central-1", "203.0.113.66", "", "", 200, 31, 330, schemas.Why{Log10P: -5, Address: &schemas.AddressWhy{
+		AccountKnew: "nothing", PrincipalKnew: "its country (ZZ)", PrincipalDays: 9.5, NoveltyDays: 0.2, BackOff: "kind", ASN: "AS64500", Country: "ZZ",
+		Modifiers: []schemas.Modifier{{Name: "new user agent", Ratio: 4}, {Name: "shared by three people", Ratio: 0.5}}, More: 2,
+	}}, schemas.NoError)
+	add("rate", schemas.APICallRate, "eu-central-1", "TerminateInstances", "ec2.amazonaws.com", "TerminateInstances", 204, 14, 312,
+		schemas.Why{Log10P: -9, Rate: rate(520)}, schemas.NoError)
+	add("ak", schemas.AK, "eu-central-1", "AKIAGH6PZ5N7IEXAMPLE", "", "", 204, 15, 320, schemas.Why{Log10P: -7, Rate: broad}, schemas.NoError)
+	add("policy", schemas.PolicyChange, "us-east-1", "iam.amazonaws.com", "iam.amazonaws.com", "", 221, 1, 2, schemas.Why{
+		Log10P: -3, Operator: &schemas.OperatorWhy{
+			Class: "policy", Operation: "iam.amazonaws.com/AttachUserPolicy", Tier: "core", Target: "an administrator's policy", FirstTime: true,
+			Hazard: 0.002, Surprise: 9, Denied: 1,
+			Surprises: []schemas.Surprise{{Attribute: "network", Value: "203.0.113.0/24", Nats: 4.6}},
+			Rules:     []schemas.Rule{{Text: "AttachUserPolicy is done by role infrastructure", Hits: 57, Days: 57, Lower: 0.967}},
+		},
+	}, schemas.NoError, "AccessDenied")
+	add("password", schemas.PasswordChange, "us-east-1", "iam.amazonaws.com", "iam.amazonaws.com", "", 223, 1, 1, schemas.Why{
+		Log10P: -3, Operator: &schemas.OperatorWhy{Class: "password", Operation: "iam.amazonaws.com/CreateLoginProfile", HabitualDays: 1},
+	}, schemas.NoError)
+	add("trail", schemas.TrailConcealment, "eu-central-1", "cloudtrail.amazonaws.com", "cloudtrail.amazonaws.com", "", 225, 1, 1, schemas.Why{
+		Log10P: -1, Operator: &schemas.OperatorWhy{Class: "trail", Operation: "cloudtrail.amazonaws.com/StopLogging", FirstTime: true, Denied: 1},
+	}, "AccessDenied")
+	add("errors", schemas.APIErrorRate, "eu-central-1", "GetBucketPolicy", "s3.amazonaws.com", "GetBucketPolicy", 226, 4, 90,
+		schemas.Why{Log10P: -6, Rate: codes}, "AccessDenied")
+	all[len(all)-1].Details.ErrorCode = "AccessDenied"
+	return viewed(all)
+}
+
+// evil is the story as an attacker would write it, who has a say in every text.
+func evil() []schemas.Insight {
+	all := story()
+	for n := range all {
+		i := &all[n]
+		i.Region, i.AccountID, i.Details.Object, i.Details.ErrorCode = hostile, hostile, hostile, hostile
+		for a := range i.Details.Context.Attributions {
+			for v := range i.Details.Context.Attributions[a].Insight {
+				i.Details.Context.Attributions[a].Insight[v].Value = "arn:aws:iam::1:" + hostile
+			}
+		}
+		t := &i.Details.Trailvane
+		t.Why.Text = hostile
+		t.Severity = hostile
+		t.Why.SampleEventIDs = []string{hostile}
+		t.Why.Drivers = []schemas.Driver{{Dimension: hostile, Value: hostile}, {Dimension: "sourceIPAddress", Value: hostile}}
+		if a := t.Why.Address; a != nil {
+			a.AccountKnew, a.PrincipalKnew, a.BackOff, a.ASN, a.Country = hostile, hostile, hostile, hostile, hostile
+			a.Modifiers = []schemas.Modifier{{Name: hostile, Ratio: math.NaN()}, {Name: strings.Repeat("x", 2000), Ratio: math.Inf(1)}}
+		}
+		if o := t.Why.Operator; o != nil {
+			o.Operation, o.Target, o.Class = hostile+"/"+hostile, hostile, hostile
+			o.Surprises = []schemas.Surprise{{Attribute: hostile, Value: hostile, Nats: math.Inf(1)}}
+			o.Rules = []schemas.Rule{{Text: hostile}}
+		}
+	}
+	return all
 }
 
 func TestTable(t *testing.T) {
 	golden(t, "table.txt", Table(insights(), 0))
 	golden(t, "table_80.txt", Table(insights(), 80))
+	golden(t, "story.txt", Table(append(story(), insights()...), 0))
+	golden(t, "story_80.txt", Table(append(story(), insights()...), 80))
 	if got := Table(nil, 80); got != "" {
 		t.Errorf("Table(nil) = %q, want nothing", got)
 	}
 }
 
 func TestTableFits(t *testing.T) {
-	for width := 40; width < 300; width++ {
-		for line := range strings.Lines(Table(insights(), width)) {
-			if n := columns(strings.TrimSuffix(line, "\n")); n > width {
-				t.Fatalf("width %d: line of %d columns: %s", width, n, line)
+	for _, all := range [][]schemas.Insight{insights(), story(), evil()} {
+		for width := 40; width < 300; width++ {
+			for line := range strings.Lines(Table(all, width)) {
+				if n := columns(strings.TrimSuffix(line, "\n")); n > width {
+					t.Fatalf("width %d: line of %d columns: %s", width, n, line)
+				}
 			}
 		}
+	}
+}
+
+func TestExplanationFits(t *testing.T) {
+	for _, s := range Stretches(append(story(), evil()...)) {
+		for _, width := range []int{40, 60, 110} {
+			for line := range strings.Lines(Explain(s, width)) {
+				// The title is of names that are cut, each by itself.
+				if n := columns(strings.TrimSuffix(line, "\n")); n > width && strings.HasPrefix(line, " ") {
+					t.Errorf("width %d: line of %d columns: %s", width, n, line)
+				}
+			}
+		}
+	}
+}
+
+func TestIncidents(t *testing.T) {
+	for _, n := range Incidents(Stretches(append(story(), insights()...))) {
+		for _, s := range n.Stretches {
+			if got := s.last().Details.Trailvane.IncidentID; got != n.ID {
+				t.Errorf("insight of incident %s in incident %s", got, n.ID)
+			}
+		}
+	}
+	plain := insights()
+	for i := range plain {
+		plain[i].Details.Trailvane.IncidentID = ""
+	}
+	if got := Incidents(Stretches(plain)); len(got) != 4 {
+		t.Errorf("%d incidents of four insights without views", len(got))
+	}
+}
+
+func TestNovelty(t *testing.T) {
+	for knew, want := range map[string]string{
+		"nothing": "new network", "its country (ZZ)": "new network", "its network (AS64500)": "new part of a known network",
+		"its /24": "new address", "its /16": "new part of a known network", "its /8": "new network", "the address itself": "new for this caller",
+		"its /64": "new address", "its /48": "new address", "": "new address",
+	} {
+		if got := novelty(&schemas.AddressWhy{AccountKnew: knew}); got != want {
+			t.Errorf("%q: %s, want %s", knew, got, want)
+		}
+	}
+	if got := novelty(&schemas.AddressWhy{AccountKnew: "nothing", Country: "ZZ"}); got != "new country" {
+		t.Error(got)
 	}
 }
 
@@ -128,6 +277,11 @@ func TestExplain(t *testing.T) {
 		b.WriteString(Explain(s, 100) + "\n")
 	}
 	golden(t, "explain.txt", b.String())
+	b.Reset()
+	for _, s := range Stretches(story()) {
+		b.WriteString(Explain(s, 100) + "\n")
+	}
+	golden(t, "explain_story.txt", b.String())
 }
 
 func TestStretchesDoNotDependOnOrder(t *testing.T) {
@@ -158,7 +312,7 @@ func summary() *Summary {
 }
 
 func TestSummary(t *testing.T) {
-	golden(t, "summary.txt", summary().Text(insights()))
+	golden(t, "summary.txt", summary().Text(append(story(), insights()...)))
 	golden(t, "summary_empty.txt", new(Summary).Text(nil))
 }
 
@@ -190,7 +344,8 @@ func TestHostileTextIsShownEscaped(t *testing.T) {
 		"table": Table(insights(), 0), "narrow table": Table(insights(), 60), "summary": s.Text(insights()),
 		"learning": s.Nothing(learning, nil), "near": NearMisses(misses),
 	}
-	for _, e := range Stretches(insights()) {
+	texts["evil table"], texts["evil narrow table"], texts["evil summary"] = Table(evil(), 0), Table(evil(), 60), s.Text(evil())
+	for _, e := range append(Stretches(insights()), Stretches(evil())...) {
 		texts["explain "+e.first().SharedEventID] = Explain(e, 0)
 	}
 	for name, text := range texts {

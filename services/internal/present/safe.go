@@ -95,23 +95,42 @@ func columns(s string) int {
 // Fold breaks a safe text into lines of at most width columns, between words where it can.
 func Fold(s string, width int, indent string) string {
 	var b strings.Builder
+	margin := columns(indent)
 	used := 0
 	for _, word := range strings.Fields(s) {
-		n := columns(word)
-		switch {
-		case b.Len() == 0:
-			b.WriteString(indent)
-			used = columns(indent)
-		case used+1+n > width:
-			b.WriteString("\n" + indent)
-			used = columns(indent)
-		default:
-			b.WriteByte(' ')
-			used++
+		for _, part := range split(word, max(width-margin, 2)) {
+			n := columns(part)
+			switch {
+			case b.Len() == 0:
+				b.WriteString(indent)
+				used = margin
+			case used+1+n > width:
+				b.WriteString("\n" + indent)
+				used = margin
+			default:
+				b.WriteByte(' ')
+				used++
+			}
+			b.WriteString(part)
+			used += n
 		}
-		b.WriteString(word)
-		used += n
 	}
 	b.WriteByte('\n')
 	return b.String()
+}
+
+// split cuts a word that is longer than a line.
+func split(word string, width int) []string {
+	var parts []string
+	for columns(word) > width {
+		n, used := 0, 0
+		for i, r := range word {
+			if used += runeWidth(r); used > width {
+				n = i
+				break
+			}
+		}
+		parts, word = append(parts, word[:n]), word[n:]
+	}
+	return append(parts, word)
 }

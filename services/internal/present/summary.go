@@ -115,7 +115,7 @@ func byType(insights []schemas.Insight) string {
 	if len(stretches) == 0 {
 		return "none"
 	}
-	text := count(len(stretches)) + ": " + reasons(started)
+	text := count(len(stretches)) + ": " + reasons(started) + ", in " + plural(len(Incidents(stretches)), "incident")
 	if open > 0 {
 		text += fmt.Sprintf(" (%s still open)", count(open))
 	}

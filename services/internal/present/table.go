@@ -1,7 +1,6 @@
 package present
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 
@@ -15,7 +14,8 @@ type column struct {
 }
 
 var table = []column{
-	{"WHEN (UTC)", 16},
+	{"SEVERITY", 3},
+	{"WHEN (UTC)", 11},
 	{"FOR", 4},
 	{"ACCOUNT", 6},
 	{"REGION", 6},
@@ -29,55 +29,121 @@ const (
 	mostCell = 45
 
 	// besides is how many columns stand on the first line where the others have a line of their own.
-	besides = 4
+	besides = 5
 )
 
-// Table returns the insights as a table, one line for each stretch of activity: when, how long, account, region, what, how
-// unusual, who. It is as wide as it needs if width is 0. If it is wider than width, each stretch has two lines, and they are
-// cut to width columns, but never below half a terminal. It is empty if there are none.
+// Margins, which show what belongs to one incident.
+const (
+	aloneMargin = "  "
+	firstMargin = "┌ "
+	innerMargin = "│ "
+	lastMargin  = "└ "
+)
+
+// A row is one stretch of activity in the table, or the line above an incident.
+type row struct {
+	margin string
+	cells  []string
+	title  string // of an incident; it has no cells
+}
+
+// Table returns the insights as a table, one line for each stretch of activity: how severe, when, how long, account, region, what,
+// how unusual, who. Stretches of one incident stand together, below a line about it, in the order of the first. The table is as
+// wide as it needs if width is 0. If it is wider than width, each stretch has two lines, and they are cut to width columns, but
+// never below half a terminal. It is empty if there are no insights.
 func Table(insights []schemas.Insight, width int) string {
-	stretches := Stretches(insights)
-	if len(stretches) == 0 {
+	incidents := Incidents(Stretches(insights))
+	if len(incidents) == 0 {
 		return ""
 	}
-	rows := make([][]string, 1, 1+len(stretches))
+	rows := []row{{margin: aloneMargin}}
 	for _, c := range table {
-		rows[0] = append(rows[0], c.title)
+		rows[0].cells = append(rows[0].cells, c.title)
 	}
-	for _, s := range stretches {
-		e := s.last()
-		rows = append(rows, []string{
-			when(s.first().EventTime.Time()), s.lasted(), Safe(e.AccountID, mostCell), Safe(e.Region, mostCell),
-			short(e.Details.Type) + " " + Safe(e.Details.Object, mostCell), unusual(e), who(e),
-		})
+	grouped := 0
+	for _, n := range incidents {
+		if len(n.Stretches) > 1 {
+			grouped++
+			rows = append(rows, row{margin: firstMargin, title: fmt.Sprintf("incident %d: %s", grouped, n.headline())})
+		}
+		for i, s := range n.Stretches {
+			margin := innerMargin
+			switch {
+			case len(n.Stretches) == 1:
+				margin = aloneMargin
+			case i == len(n.Stretches)-1:
+				margin = lastMargin
+			}
+			rows = append(rows, row{margin: margin, cells: s.cells()})
+		}
+	}
+	if grouped == 0 {
+		for i := range rows {
+			rows[i].margin = ""
+		}
 	}
 	widths := natural(rows)
-	if width > 0 && sum(widths) > width {
+	margin := columns(rows[0].margin)
+	if width > 0 && margin+sum(widths) > width {
 		return stacked(rows, max(width, 40))
 	}
+	most := mostTitle
+	if width > 0 {
+		most = max(width, 40) - margin
+	}
 	var b strings.Builder
-	for _, row := range rows {
-		writeCells(&b, row, widths)
+	for _, r := range rows {
+		b.WriteString(r.margin)
+		if r.title != "" {
+			b.WriteString(Safe(r.title, most))
+		} else {
+			writeCells(&b, r.cells, widths)
+		}
 		b.WriteByte('\n')
 	}
 	return b.String()
 }
 
-// stacked writes each row on two lines.
-func stacked(rows [][]string, width int) string {
-	head := make([][]string, len(rows))
-	for i := range rows {
-		head[i] = rows[i][:besides]
+// mostTitle bounds the line about an incident where the width does not.
+const mostTitle = 200
+
+// cells returns the cells of a stretch.
+func (s Stretch) cells() []string {
+	e := s.last()
+	return []string{
+		severity(e), when(s.began().Time()), s.lasted(), Safe(e.AccountID, mostCell), Safe(e.Region, mostCell),
+		what(e), unusual(s), who(e),
 	}
-	widths := fit(natural(head), width)
+}
+
+// stacked writes each row on two lines.
+func stacked(rows []row, width int) string {
+	margin := columns(rows[0].margin)
+	var heads []row
+	for _, r := range rows {
+		if r.title == "" {
+			heads = append(heads, row{cells: r.cells[:besides]})
+		}
+	}
+	widths := fit(natural(heads), width-margin)
 	var b strings.Builder
-	for i, row := range rows {
-		writeCells(&b, head[i], widths)
+	for i, r := range rows {
+		if r.title != "" {
+			b.WriteString(r.margin + Safe(r.title, width-margin) + "\n")
+			continue
+		}
+		second := r.margin
+		if r.margin == lastMargin {
+			r.margin, second = innerMargin, lastMargin
+		}
+		b.WriteString(r.margin)
+		writeCells(&b, r.cells[:besides], widths)
 		b.WriteByte('\n')
 		if i == 0 {
 			continue
 		}
-		b.WriteString("    " + Safe(row[besides]+": "+row[besides+1]+", by "+row[besides+2], width-4) + "\n")
+		b.WriteString(second + "    " +
+			Safe(r.cells[besides]+": "+r.cells[besides+1]+", by "+r.cells[besides+2], width-margin-4) + "\n")
 	}
 	return b.String()
 }
@@ -93,10 +159,10 @@ func writeCells(b *strings.Builder, row []string, widths []int) {
 }
 
 // natural returns the widths that the columns need.
-func natural(rows [][]string) []int {
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, cell := range row {
+func natural(rows []row) []int {
+	widths := make([]int, len(rows[0].cells))
+	for _, r := range rows {
+		for i, cell := range r.cells {
 			widths[i] = max(widths[i], columns(cell))
 		}
 	}
@@ -136,169 +202,4 @@ func (s Stretch) lasted() string {
 	}
 	// The End knows it also where the Start is not shown.
 	return lasted(schemas.Minute(min(s.End.Details.Context.Statistics.InsightDuration, 1<<30)))
-}
-
-func (s Stretch) howLong() string {
-	if s.End == nil {
-		return lasted(schemas.Minute(min(s.Start.Details.Context.Statistics.InsightDuration, 1<<30))) + " so far"
-	}
-	return s.lasted()
-}
-
-func normally(rate float64) string {
-	if rate > 0 {
-		return large(rate) + " a minute"
-	}
-	return "never"
-}
-
-// unusual compares the activity with the normal.
-func unusual(e *schemas.Insight) string {
-	st := &e.Details.Context.Statistics
-	text := plural(st.InsightCount, "call")
-	switch {
-	case st.Baseline > 0:
-		text += ", " + large(st.Insight/st.Baseline) + "x normal"
-	case st.BaselineDuration > 0:
-		text += ", normally none"
-	}
-	return text
-}
-
-// who names whoever made most of the calls, and from where.
-func who(e *schemas.Insight) string {
-	text := "?"
-	for _, a := range e.Details.Context.Attributions {
-		if (a.Attribute != "principalId" && a.Attribute != "userIdentityArn") || len(a.Insight) == 0 {
-			continue
-		}
-		text = Safe(person(a.Insight[0].Value), mostCell)
-		if n := len(a.Insight) - 1; n > 0 {
-			text += fmt.Sprintf(" +%d", n)
-		}
-		break
-	}
-	if from := driver(e, "sourceIPAddress"); from != "" {
-		text += " from " + Safe(from, mostCell)
-	}
-	return text
-}
-
-// person shortens an ARN to what follows the account: "user/ci-deploy".
-func person(principal string) string {
-	if strings.HasPrefix(principal, "arn:") {
-		if parts := strings.SplitN(principal, ":", 6); len(parts) == 6 {
-			return cmp.Or(parts[5], principal)
-		}
-	}
-	return cmp.Or(principal, "?")
-}
-
-// driver returns the first value that stands out in a dimension.
-func driver(e *schemas.Insight, dimension string) string {
-	for _, d := range e.Details.Trailvane.Why.Drivers {
-		if d.Dimension == dimension {
-			return d.Value
-		}
-	}
-	return ""
-}
-
-// Explain tells one stretch of activity in words, in lines of at most width columns, or 100 if width is 0.
-func Explain(s Stretch, width int) string {
-	if width <= 0 {
-		width = 100
-	}
-	width = max(width, 40)
-	e := s.last()
-	why := &e.Details.Trailvane.Why
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s in account %s, %s\n", when(s.first().EventTime.Time()),
-		short(e.Details.Type), Safe(e.AccountID, mostCell), Safe(e.Region, mostCell))
-	b.WriteString(Fold(Safe(why.Text, 1000), width, "  "))
-	st := &e.Details.Context.Statistics
-	line := func(name, text string) {
-		fmt.Fprintf(&b, "  %-11s %s\n", name, Safe(text, width-14))
-	}
-	line("rate", fmt.Sprintf("%s a minute for %s; normally %s, learned from %s", large(st.Insight), s.howLong(),
-		normally(st.Baseline), lasted(schemas.Minute(min(st.BaselineDuration, 1<<30)))))
-	for _, d := range why.Drivers {
-		text := fmt.Sprintf("%s: %s a minute, ", Safe(d.Value, mostCell), large(d.Insight))
-		if d.Baseline > 0 {
-			text += large(d.Baseline) + " in the seven days before"
-		} else {
-			text += "never in the seven days before"
-		}
-		line(name(d.Dimension), text)
-	}
-	for _, a := range e.Details.Context.Attributions {
-		var values []string
-		for _, v := range a.Insight {
-			values = append(values, Safe(value(a.Attribute, v.Value), mostCell)+" "+large(v.Average))
-		}
-		if len(values) > 0 {
-			line(name(a.Attribute), strings.Join(values, ", "))
-		}
-	}
-	if len(why.SampleEventIDs) > 0 {
-		line("look at", "event "+why.SampleEventIDs[0])
-	}
-	line("ended", ended(s, why.EndReason))
-	return b.String()
-}
-
-// name says what a dimension is.
-func name(dimension string) string {
-	switch dimension {
-	case "sourceIPAddress":
-		return "address"
-	case "accessKeyId":
-		return "key"
-	case "userAgent":
-		return "agent"
-	case "principalId", "userIdentityArn":
-		return "who"
-	case "errorCode":
-		return "result"
-	case "apiRelated":
-		return "calls"
-	}
-	return Safe(dimension, 11)
-}
-
-func value(attribute, v string) string {
-	switch {
-	case attribute == "errorCode" && v == schemas.NoError:
-		return "success"
-	case attribute == "principalId" || attribute == "userIdentityArn":
-		return person(v)
-	}
-	return v
-}
-
-// ended says why the activity counts as over.
-func ended(s Stretch, reason schemas.EndReason) string {
-	if s.End == nil {
-		return "not yet"
-	}
-	at := when(s.End.EventTime.Time())
-	switch reason {
-	case schemas.Cooled:
-		return at + ", the activity is normal again"
-	case schemas.NewNormal:
-		return at + ", it stayed and is the normal now"
-	case schemas.MaxDuration:
-		return at + ", after the longest time an insight may last"
-	case schemas.Silence:
-		return at + ", nothing more came"
-	case schemas.DayEnd:
-		return at + ", with the day"
-	case schemas.Restored:
-		return at + ", the trail was switched on again"
-	case schemas.InputEnd:
-		return at + ", with the logs: it may have gone on"
-	case schemas.ModelChanged:
-		return at + ", because the detector was changed"
-	}
-	return at + ", " + Safe(string(reason), 40)
 }

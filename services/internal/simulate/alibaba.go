@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/trailvane/trailvane/schemas"
 )
@@ -68,13 +69,13 @@ var (
 	acsRecords   = api{service: "Alidns", name: "DescribeDomainRecords", global: true, params: `{"AcsProduct":"Alidns","DomainName":"tamarisk.example"}`, fails: acsThrottled}
 	acsNewRecord = api{service: "Alidns", name: "UpdateDomainRecord", write: true, global: true, params: `{"AcsProduct":"Alidns","RecordId":"#","RR":"parcels","Type":"A"}`, fails: []failure{{"DomainRecordDuplicate", "The DNS record already exists."}}}
 	acsUsers     = api{service: "Ram", name: "ListUsers", global: true, params: `{"AcsProduct":"Ram"}`, fails: acsDenied}
-	acsRole      = api{service: "Ram", name: "GetRole", global: true, params: `{"AcsProduct":"Ram","RoleName":"app-#"}`, fails: []failure{{"EntityNotExist.Role", "The role not exists: app-#."}}}
+	acsGetRole   = api{service: "Ram", name: "GetRole", global: true, params: `{"AcsProduct":"Ram","RoleName":"app-#"}`, fails: []failure{{"EntityNotExist.Role", "The role not exists: app-#."}}}
 	acsWho       = api{service: "Sts", name: "GetCallerIdentity", params: `{"AcsProduct":"Sts"}`}
 	acsAssume    = api{service: "Sts", name: "AssumeRole", params: `{"AcsProduct":"Sts","RoleArn":"acs:ram::1234567890123456:role/app-runtime","RoleSessionName":"app-#"}`, fails: acsDenied}
 	acsDecrypt   = api{service: "Kms", name: "Decrypt", params: `{"AcsProduct":"Kms","CiphertextBlob":"****"}`, fails: acsDenied}
 	acsDataKey   = api{service: "Kms", name: "GenerateDataKey", params: `{"AcsProduct":"Kms","KeyId":"key-sgp0123456789","KeySpec":"AES_256"}`, fails: acsDenied}
 	acsLogs      = api{service: "Sls", name: "ListLogStores", params: `{"projectName":"parcels"}`, fails: acsThrottled}
-	acsSignIn    = api{service: "AasSub", name: "ConsoleSignin", write: true, global: true, params: `{}`}
+	acsSignIn    = api{service: "AasSub", name: "ConsoleSignin", write: true, global: true, params: `{}`, extra: `{"loginAccount":"engineer@tamarisk.example","isMFAChecked":"true"}`}
 )
 
 const (
@@ -86,43 +87,53 @@ const (
 	acsThiefAgent   = "AlibabaCloud (Linux; x86_64) Python/3.9.2 Core/2.13.36 python-requests/2.25.1"
 )
 
+// acsPerson is somebody who signs in with a second factor, at home from another address than in the office.
+func acsPerson(id, name, number, home string) *actor {
+	return &actor{
+		name: name, from: atWork(home),
+		agents: []string{acsConsoleAgent, acsConsoleAgent, acsCLIAgent},
+		identity: `{"type":"ram-user","principalId":"` + number + `","accountId":"` + id + `","userName":"` + name +
+			`","sessionContext":{"attributes":{"mfaAuthenticated":"true","creationDate":"~"}}}`,
+	}
+}
+
+// acsUser is a RAM user with a long-lived key; age tells its keys apart, if it has more than one.
+func acsUser(id, name, number string, age int, from, agents []string) *actor {
+	k := key("LTAI", id+name+strings.Repeat("+", age))
+	return &actor{
+		name: name, key: k, from: from, agents: agents,
+		identity: `{"type":"ram-user","principalId":"` + number + `","accountId":"` + id + `","accessKeyId":"` + k +
+			`","userName":"` + name + `"}`,
+	}
+}
+
+// acsRole is a role that a program takes.
+func acsRole(id, name, number string, from, agents []string) *actor {
+	return &actor{
+		name: name, from: from, agents: agents,
+		identity: `{"type":"assumed-role","principalId":"` + number + `:` + name + `","accountId":"` + id +
+			`","accessKeyId":"STS.N%","userName":"` + name + `:` + name + `","sessionContext":{"attributes":{"mfaAuthenticated":"false","creationDate":"~"}}}`,
+	}
+}
+
+// acsService is a service of the cloud that acts by itself.
+func acsService(host string) *actor {
+	return &actor{
+		name: host, identity: `{"type":"system","userName":"` + host + `"}`,
+		from: []string{host}, agents: []string{host}, invoked: true,
+	}
+}
+
 // alibabaAccount returns the company's n-th account on Alibaba Cloud.
 func alibabaAccount(n int) account {
 	id := fmt.Sprintf("%016d", 1234567890123456+n)
-	user := func(name, number string, from, agents []string) *actor {
-		k := key("LTAI", id+name)
-		return &actor{
-			name: name, key: k, from: from, agents: agents,
-			identity: `{"type":"ram-user","principalId":"` + number + `","accountId":"` + id + `","accessKeyId":"` + k +
-				`","userName":"` + name + `"}`,
-		}
-	}
-	person := func(name, number, home string) *actor {
-		return &actor{
-			name: name, from: []string{officeAddress, officeAddress, officeAddress, home},
-			agents: []string{acsConsoleAgent, acsConsoleAgent, acsCLIAgent},
-			identity: `{"type":"ram-user","principalId":"` + number + `","accountId":"` + id + `","userName":"` + name +
-				`","sessionContext":{"attributes":{"mfaAuthenticated":"true","creationDate":"~"}}}`,
-		}
-	}
-	role := func(name, number string, from, agents []string) *actor {
-		return &actor{
-			name: name, from: from, agents: agents,
-			identity: `{"type":"assumed-role","principalId":"` + number + `:` + name + `","accountId":"` + id +
-				`","accessKeyId":"STS.N%","userName":"` + name + `:` + name + `","sessionContext":{"attributes":{"mfaAuthenticated":"false","creationDate":"~"}}}`,
-		}
-	}
-	system := func(host string) *actor {
-		return &actor{
-			name: host, identity: `{"type":"system","userName":"` + host + `"}`,
-			from: []string{host}, agents: []string{host}, invoked: true,
-		}
-	}
-	deploy := user("deploy-bot", "230000000000000017", []string{"192.0.2.20", "192.0.2.21"}, []string{acsTFAgent})
-	backup := role("nightly-backup", "330000000000000041", []string{"192.0.2.60"}, []string{acsSDKAgent})
-	watch := role("parcel-watch", "330000000000000042", []string{"192.0.2.61"}, []string{acsWatchAgent})
-	app := role("app-runtime", "330000000000000043", []string{"192.0.2.62", "192.0.2.63"}, []string{acsSDKAgent})
-	scaler := system("ess.aliyuncs.com")
+	deploy := acsUser(id, "deploy-bot", "230000000000000017", 0, runners, []string{acsTFAgent})
+	backup := acsRole(id, "nightly-backup", "330000000000000041", []string{"192.0.2.60"}, []string{acsSDKAgent})
+	watch := acsRole(id, "parcel-watch", "330000000000000042", []string{"192.0.2.61"}, []string{acsWatchAgent})
+	app := acsRole(id, "app-runtime", "330000000000000043", []string{"192.0.2.62", "192.0.2.63"}, []string{acsSDKAgent})
+	scaler := acsService("ess.aliyuncs.com")
+
+	guard := acsRole(id, "trail-guard", "330000000000000044", []string{"192.0.2.64"}, []string{acsSDKAgent})
 
 	home := []string{acsHome}
 	both := []string{acsHome, acsSpare}
@@ -133,15 +144,15 @@ func alibabaAccount(n int) account {
 		format:  actionTrail{id},
 		routines: []routine{
 			{name: "watch", by: watch, when: every(10*minute, 35, 15), regions: home, gap: [2]int{0, 2}, refused: 0.002, script: []step{
-				{&acsInstances, 2, 2}, {&acsStatus, 2, 4}, {&acsBalancers, 2, 2}, {&acsHealth, 2, 4}, {&acsDatabases, 0, 2},
+				{&acsInstances, 2, 2}, {&acsStatus, 2, 3}, {&acsBalancers, 2, 2}, {&acsHealth, 2, 3}, {&acsDatabases, 0, 2},
 			}},
 			{name: "watch spare", by: watch, when: every(hour, 655, 20), regions: []string{acsSpare}, gap: [2]int{0, 2}, script: []step{
 				{&acsInstances, 2, 2}, {&acsDisks, 2, 2},
 			}},
 			{name: "inventory", by: watch, when: every(hour, 700, 60), regions: home, gap: [2]int{0, 1}, refused: 0.02, script: []step{
-				{&acsBucket, 2, 4}, {&acsDisks, 1, 2}, {&acsGroups, 1, 1}, {&acsRole, 1, 2}, {&acsRecords, 1, 1}, {&acsLogs, 1, 2},
+				{&acsBucket, 2, 4}, {&acsDisks, 1, 2}, {&acsGroups, 1, 1}, {&acsGetRole, 1, 2}, {&acsRecords, 1, 1}, {&acsLogs, 1, 2},
 			}},
-			{name: "secrets", by: app, when: demand(20), regions: home, gap: [2]int{0, 3}, refused: 0.004, script: []step{
+			{name: "secrets", by: app, when: demand(19), regions: home, gap: [2]int{0, 3}, refused: 0.004, script: []step{
 				{&acsAssume, 0, 1}, {&acsDecrypt, 1, 5}, {&acsDataKey, 0, 2},
 			}},
 			{name: "scale", by: scaler, when: demand(3), regions: home, gap: [2]int{2, 20}, refused: 0.01, script: []step{
@@ -154,24 +165,32 @@ func alibabaAccount(n int) account {
 				{&acsWho, 1, 1}, {&acsRepos, 2, 6}, {&acsPush, 1, 4}, {&acsClusters, 2, 8}, {&acsDeploy, 1, 3}, {&acsHealth, 4, 10}, {&acsNewRecord, 0, 1},
 			}},
 			{name: "plan", by: deploy, when: office(1, 3), regions: both, gap: [2]int{0, 2}, refused: 0.01, pick: [2]int{30, 90}, script: []step{
-				{&acsGroups, 8, 0}, {&acsInstances, 6, 0}, {&acsDisks, 4, 0}, {&acsBucket, 8, 0}, {&acsRole, 8, 0}, {&acsDatabases, 4, 0}, {&acsRecords, 4, 0},
+				{&acsGroups, 8, 0}, {&acsInstances, 6, 0}, {&acsDisks, 4, 0}, {&acsBucket, 8, 0}, {&acsGetRole, 8, 0}, {&acsDatabases, 4, 0}, {&acsRecords, 4, 0},
 			}},
 			{name: "retire", by: deploy, when: sometimes(0.4), regions: home, gap: [2]int{5, 40}, script: []step{{&acsInstances, 1, 1}, {&acsDelete, 1, 2}}},
 		},
-		attack: attack{
+		theft: theft{
 			victim: deploy, region: acsHome, from: attackerOnAcs, agent: acsThiefAgent,
 			look:    []*api{&acsWho, &acsUsers, &acsRegions, &acsInstances, &acsDisks, &acsInstances},
 			destroy: &acsDelete,
-			calls:   200, minutes: 12, before: 2, at: 20 * hour,
+			calls:   200, minutes: 12,
+			policy: &acsAttachAdmin, login: &acsNewLogin, stop: &acsStopLogging, guard: guard, start: &acsStartLogging,
+			before: 2, at: 20 * hour,
+		},
+		wave: wave{
+			by: app, region: acsHome, api: &acsDecrypt, fail: &acsDenied[1], calls: 260, minutes: 20, before: 1, at: 6 * hour,
 		},
 	}
 	people := []*actor{
-		person("mira.okafor", "220000000000000101", "198.51.100.112"), person("wei.tan", "220000000000000102", "198.51.100.203"),
-		person("lena.roth", "220000000000000103", "198.51.100.219"),
+		acsPerson(id, "mira.okafor", "220000000000000101", "198.51.100.112"), acsPerson(id, "wei.tan", "220000000000000102", "198.51.100.203"),
+		acsPerson(id, "lena.roth", "220000000000000103", "198.51.100.219"),
 	}
+	people[0].stays = []stay{{2, 3, []string{"198.51.100.225", "198.51.100.226"}}} // a journey
+	people[1].stays = []stay{{3, 99, atWork("198.51.100.207")}}                    // the provider gave out another address
 	for _, p := range people {
 		a.routines = append(a.routines, acsWork(p, both)...)
 	}
+	a.routines = append(a.routines, acsStaff(id, guard)...)
 	return a
 }
 
@@ -182,7 +201,7 @@ func acsWork(p *actor, regions []string) []routine {
 		{name: "work", by: p, when: office(3, 6), regions: regions, gap: [2]int{1, 45}, refused: 0.03, pick: [2]int{6, 28}, script: []step{
 			{&acsInstances, 20, 0}, {&acsStatus, 8, 0}, {&acsDisks, 8, 0}, {&acsSnaps, 5, 0}, {&acsGroups, 8, 0}, {&acsBucket, 8, 0},
 			{&acsDatabases, 8, 0}, {&acsBalancers, 8, 0}, {&acsClusters, 8, 0}, {&acsRepos, 5, 0}, {&acsLogs, 8, 0}, {&acsRecords, 4, 0},
-			{&acsUsers, 3, 0}, {&acsRole, 3, 0}, {&acsTag, 3, 0}, {&acsStart, 2, 0}, {&acsStop, 2, 0}, {&acsReboot, 2, 0},
+			{&acsUsers, 3, 0}, {&acsGetRole, 3, 0}, {&acsTag, 3, 0}, {&acsStart, 2, 0}, {&acsStop, 2, 0}, {&acsReboot, 2, 0},
 			{&acsIngress, 1, 0}, {&acsTagBucket, 1, 0}, {&acsNewRecord, 1, 0},
 		}},
 		{name: "tidy", by: p, when: sometimes(0.3), regions: regions, gap: [2]int{10, 90}, refused: 0.1, pick: [2]int{1, 3}, script: []step{

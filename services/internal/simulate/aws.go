@@ -2,6 +2,7 @@ package simulate
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/trailvane/trailvane/schemas"
 )
@@ -73,7 +74,7 @@ var (
 	tagRole    = api{service: "iam.amazonaws.com", name: "TagRole", write: true, global: true, params: `{"roleName":"app-#","tags":[{"key":"team","value":"parcels"}]}`, fails: noSuchEntity}
 	callerID   = api{service: "sts.amazonaws.com", name: "GetCallerIdentity"}
 	assumeRole = api{service: "sts.amazonaws.com", name: "AssumeRole", params: `{"roleArn":"arn:aws:iam::123456789012:role/app-runtime","roleSessionName":"app-#","durationSeconds":3600}`, response: `{"credentials":{"accessKeyId":"%","expiration":"~"},"assumedRoleUser":{"assumedRoleId":"AROAEXAMPLERUNTIME000:app-#","arn":"arn:aws:sts::123456789012:assumed-role/app-runtime/app-#"}}`, fails: awsDenied}
-	signIn     = api{service: "signin.amazonaws.com", name: "ConsoleLogin", write: true, global: true, response: `{"ConsoleLogin":"Success"}`}
+	signIn     = api{service: "signin.amazonaws.com", name: "ConsoleLogin", write: true, global: true, response: `{"ConsoleLogin":"Success"}`, extra: `{"LoginTo":"https://console.aws.amazon.com/console/home","MobileVersion":"No","MFAUsed":"Yes"}`}
 
 	decrypt     = api{service: "kms.amazonaws.com", name: "Decrypt", params: `{"encryptionAlgorithm":"SYMMETRIC_DEFAULT","encryptionContext":{"aws:s3:arn":"arn:aws:s3:::tamarisk-parcels"}}`, fails: awsDenied}
 	dataKey     = api{service: "kms.amazonaws.com", name: "GenerateDataKey", params: `{"keySpec":"AES_256","keyId":"arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555"}`, fails: awsDenied}
@@ -106,9 +107,8 @@ var (
 	newCode     = api{service: "lambda.amazonaws.com", name: "UpdateFunctionCode20150331v2", write: true, params: `{"functionName":"resize-label","s3Bucket":"tamarisk-builds","s3Key":"resize-label-#.zip","publish":true}`, fails: []failure{{"ResourceConflictException", "An update is in progress for resource"}}}
 )
 
-// Where people sit and machines stand: addresses reserved for documentation.
+// Where thieves sit, and what makes calls.
 const (
-	officeAddress   = "198.51.100.10"
 	attackerOnAWS   = "203.0.113.66"
 	attackerOnAcs   = "203.0.113.140"
 	awsConsoleAgent = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/144.0.0.0 Safari/537.36"
@@ -119,51 +119,61 @@ const (
 	thiefAgent      = "aws-cli/1.22.34 Python/3.10.12 Linux/5.15.0-kali3-amd64 botocore/1.23.34"
 )
 
+// awsPerson is somebody who signs in through IAM Identity Center, at home from another address than in the office.
+func awsPerson(id, name, home string) *actor {
+	role := "AWSReservedSSO_Engineer_0123456789abcdef"
+	return &actor{
+		name: name,
+		identity: `{"type":"AssumedRole","principalId":"AROAEXAMPLEENGINEER00:` + name + `","arn":"arn:aws:sts::` + id +
+			`:assumed-role/` + role + `/` + name + `","accountId":"` + id + `","accessKeyId":"ASIA%","sessionContext":{"sessionIssuer":{"type":"Role","principalId":"AROAEXAMPLEENGINEER00","arn":"arn:aws:iam::` + id +
+			`:role/aws-reserved/sso.amazonaws.com/` + role + `","accountId":"` + id + `","userName":"` + role + `"},"attributes":{"creationDate":"~","mfaAuthenticated":"true"}}}`,
+		from:   atWork(home),
+		agents: []string{awsConsoleAgent, awsConsoleAgent, awsCLIAgent},
+	}
+}
+
+// awsUser is an IAM user with a long-lived key. Its number tells its keys apart, if it has more than one.
+func awsUser(id, name string, number int, from, agents []string) *actor {
+	k := key("AKIA", id+name+strings.Repeat("+", number))
+	return &actor{
+		name: name, key: k, from: from, agents: agents,
+		identity: `{"type":"IAMUser","principalId":"AIDAEXAMPLE` + name + `","arn":"arn:aws:iam::` + id + `:user/` + name +
+			`","accountId":"` + id + `","accessKeyId":"` + k + `","userName":"` + name + `"}`,
+	}
+}
+
+// awsRole is a role that a program takes, under the name of its session.
+func awsRole(id, name, session string, from, agents []string) *actor {
+	return &actor{
+		name: name, from: from, agents: agents,
+		identity: `{"type":"AssumedRole","principalId":"AROAEXAMPLE` + name + `:` + session + `","arn":"arn:aws:sts::` + id +
+			`:assumed-role/` + name + `/` + session + `","accountId":"` + id + `","accessKeyId":"ASIA%","sessionContext":{"sessionIssuer":{"type":"Role","principalId":"AROAEXAMPLE` + name + `","arn":"arn:aws:iam::` + id +
+			`:role/` + name + `","accountId":"` + id + `","userName":"` + name + `"},"attributes":{"creationDate":"~","mfaAuthenticated":"false"},"ec2RoleDelivery":"2.0"}}`,
+	}
+}
+
+// awsService is a service of the cloud that acts by itself.
+func awsService(host string) *actor {
+	return &actor{
+		name: host, identity: `{"type":"AWSService","invokedBy":"` + host + `"}`,
+		from: []string{host}, agents: []string{host}, invoked: true,
+	}
+}
+
 // awsAccount returns the company's n-th account on AWS.
 func awsAccount(n int) account {
 	id := fmt.Sprintf("%012d", 123456789012+n)
-	person := func(name, home string) *actor {
-		role := "AWSReservedSSO_Engineer_0123456789abcdef"
-		return &actor{
-			name: name,
-			identity: `{"type":"AssumedRole","principalId":"AROAEXAMPLEENGINEER00:` + name + `","arn":"arn:aws:sts::` + id +
-				`:assumed-role/` + role + `/` + name + `","accountId":"` + id + `","accessKeyId":"ASIA%","sessionContext":{"sessionIssuer":{"type":"Role","principalId":"AROAEXAMPLEENGINEER00","arn":"arn:aws:iam::` + id +
-				`:role/aws-reserved/sso.amazonaws.com/` + role + `","accountId":"` + id + `","userName":"` + role + `"},"attributes":{"creationDate":"~","mfaAuthenticated":"true"}}}`,
-			from:   []string{officeAddress, officeAddress, officeAddress, home},
-			agents: []string{awsConsoleAgent, awsConsoleAgent, awsCLIAgent},
-		}
-	}
-	user := func(name string, from, agents []string) *actor {
-		k := key("AKIA", id+name)
-		return &actor{
-			name: name, key: k, from: from, agents: agents,
-			identity: `{"type":"IAMUser","principalId":"AIDAEXAMPLE` + name + `","arn":"arn:aws:iam::` + id + `:user/` + name +
-				`","accountId":"` + id + `","accessKeyId":"` + k + `","userName":"` + name + `"}`,
-		}
-	}
-	role := func(name string, from, agents []string) *actor {
-		return &actor{
-			name: name, from: from, agents: agents,
-			identity: `{"type":"AssumedRole","principalId":"AROAEXAMPLE` + name + `:i-0123456789abcdef0","arn":"arn:aws:sts::` + id +
-				`:assumed-role/` + name + `/i-0123456789abcdef0","accountId":"` + id + `","accessKeyId":"ASIA%","sessionContext":{"sessionIssuer":{"type":"Role","principalId":"AROAEXAMPLE` + name + `","arn":"arn:aws:iam::` + id +
-				`:role/` + name + `","accountId":"` + id + `","userName":"` + name + `"},"attributes":{"creationDate":"~","mfaAuthenticated":"false"},"ec2RoleDelivery":"2.0"}}`,
-		}
-	}
-	service := func(host string) *actor {
-		return &actor{
-			name: host, identity: `{"type":"AWSService","invokedBy":"` + host + `"}`,
-			from: []string{host}, agents: []string{host}, invoked: true,
-		}
-	}
-	deploy := user("ci-deploy", []string{"192.0.2.20", "192.0.2.21", "192.0.2.22"}, []string{terraformAgent, awsCLIAgent})
-	backup := role("nightly-backup", []string{"192.0.2.40"}, []string{botoAgent})
-	watch := role("parcel-watch", []string{"192.0.2.41"}, []string{watchAgent})
-	jobs := role("hourly-jobs", []string{"192.0.2.42"}, []string{botoAgent})
-	app := role("app-runtime", []string{"192.0.2.43", "192.0.2.44"}, []string{watchAgent})
-	scaler := service("autoscaling.amazonaws.com")
+	deploy := awsUser(id, "ci-deploy", 0, runners, []string{terraformAgent, awsCLIAgent})
+	backup := awsRole(id, "nightly-backup", "i-0123456789abcdef0", []string{"192.0.2.40"}, []string{botoAgent})
+	watch := awsRole(id, "parcel-watch", "i-0123456789abcdef0", []string{"192.0.2.41"}, []string{watchAgent})
+	jobs := awsRole(id, "hourly-jobs", "i-0123456789abcdef0", []string{"192.0.2.42"}, []string{botoAgent})
+	app := awsRole(id, "app-runtime", "i-0123456789abcdef0", []string{"192.0.2.43", "192.0.2.44"}, []string{watchAgent})
+	scaler := awsService("autoscaling.amazonaws.com")
 	scaler.identity = `{"type":"AssumedRole","principalId":"AROAEXAMPLESCALING000:AutoScaling","arn":"arn:aws:sts::` + id +
 		`:assumed-role/AWSServiceRoleForAutoScaling/AutoScaling","accountId":"` + id + `","sessionContext":{"sessionIssuer":{"type":"Role","principalId":"AROAEXAMPLESCALING000","arn":"arn:aws:iam::` + id +
 		`:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling","accountId":"` + id + `","userName":"AWSServiceRoleForAutoScaling"},"attributes":{"creationDate":"~","mfaAuthenticated":"false"}},"invokedBy":"autoscaling.amazonaws.com"}`
+
+	guard := awsRole(id, "trail-guard", "trail-guard", []string{"192.0.2.45"}, []string{botoAgent})
 
 	home := []string{awsHome}
 	both := []string{awsHome, awsSpare}
@@ -174,7 +184,7 @@ func awsAccount(n int) account {
 		format:  cloudTrail{id},
 		routines: []routine{
 			{name: "watch", by: watch, when: every(10*minute, 20, 15), regions: home, gap: [2]int{0, 2}, refused: 0.002, script: []step{
-				{&describeInstances, 2, 2}, {&describeStatus, 2, 2}, {&alarms, 2, 4}, {&targets, 2, 4}, {&services, 2, 2}, {&databases, 0, 2},
+				{&describeInstances, 2, 2}, {&describeStatus, 2, 2}, {&alarms, 2, 3}, {&targets, 2, 3}, {&services, 2, 2}, {&databases, 0, 2},
 			}},
 			{name: "watch spare", by: watch, when: every(hour, 395, 20), regions: []string{awsSpare}, gap: [2]int{0, 2}, script: []step{
 				{&describeInstances, 2, 2}, {&alarms, 2, 2}, {&functions, 2, 2},
@@ -182,10 +192,10 @@ func awsAccount(n int) account {
 			{name: "inventory", by: watch, when: every(hour, 400, 60), regions: home, gap: [2]int{0, 1}, refused: 0.02, script: []step{
 				{&listBuckets, 1, 1}, {&bucketPlace, 3, 5}, {&bucketPolicy, 3, 5}, {&describeVolumes, 1, 2}, {&describeGroups, 1, 1}, {&listRoles, 1, 1}, {&getRole, 1, 3},
 			}},
-			{name: "secrets", by: app, when: demand(30), regions: home, gap: [2]int{0, 3}, refused: 0.004, script: []step{
+			{name: "secrets", by: app, when: demand(28), regions: home, gap: [2]int{0, 3}, refused: 0.004, script: []step{
 				{&getSecret, 1, 2}, {&getSetting, 1, 4}, {&decrypt, 2, 6}, {&dataKey, 0, 2},
 			}},
-			{name: "roles", by: service("ecs-tasks.amazonaws.com"), when: demand(16), regions: home, gap: [2]int{0, 5}, script: []step{{&assumeRole, 1, 2}}},
+			{name: "roles", by: awsService("ecs-tasks.amazonaws.com"), when: demand(16), regions: home, gap: [2]int{0, 5}, script: []step{{&assumeRole, 1, 2}}},
 			{name: "scale", by: scaler, when: demand(4), regions: home, gap: [2]int{2, 20}, refused: 0.01, script: []step{
 				{&runInstances, 0, 2}, {&createTags, 1, 2}, {&addTarget, 1, 1}, {&dropTarget, 0, 1}, {&terminateInstances, 0, 2},
 			}},
@@ -199,8 +209,8 @@ func awsAccount(n int) account {
 				{&describeVolumes, 1, 1}, {&createSnapshot, 22, 26}, {&createTags, 10, 14}, {&describeSnapshots, 1, 2}, {&deleteSnapshot, 20, 25}, {&dbSnapshot, 2, 2}, {&dropDB, 2, 2},
 			}},
 			{name: "deploy", by: deploy, when: office(5, 9), regions: both, gap: [2]int{1, 7}, refused: 0.01, script: []step{
-				{&callerID, 1, 1}, {&imageLogin, 1, 1}, {&imageLayers, 4, 12}, {&layerUpload, 1, 6}, {&layerDone, 1, 6}, {&putImage, 1, 2},
-				{&taskDef, 1, 3}, {&newTaskDef, 1, 3}, {&newService, 1, 3}, {&services, 4, 12}, {&newCode, 0, 2}, {&stacks, 1, 3},
+				{&callerID, 1, 1}, {&imageLogin, 1, 1}, {&imageLayers, 4, 12}, {&layerUpload, 1, 2}, {&layerDone, 1, 2}, {&putImage, 1, 1},
+				{&taskDef, 1, 3}, {&newTaskDef, 1, 1}, {&newService, 1, 2}, {&services, 4, 12}, {&newCode, 0, 1}, {&stacks, 1, 3},
 			}},
 			{name: "plan", by: deploy, when: office(1, 3), regions: both, gap: [2]int{0, 2}, refused: 0.01, pick: [2]int{40, 110}, script: []step{
 				{&describeGroups, 8, 0}, {&describeInstances, 6, 0}, {&describeVolumes, 4, 0}, {&bucketPolicy, 8, 0}, {&bucketPlace, 8, 0},
@@ -208,21 +218,30 @@ func awsAccount(n int) account {
 			}},
 			{name: "retire", by: deploy, when: sometimes(0.5), regions: home, gap: [2]int{5, 40}, script: []step{{&describeInstances, 1, 1}, {&terminateInstances, 1, 2}}},
 		},
-		attack: attack{
+		theft: theft{
 			victim: deploy, region: awsHome, from: attackerOnAWS, agent: thiefAgent,
 			look:    []*api{&callerID, &listUsers, &listBuckets, &describeRegions, &describeInstances, &describeSnapshots, &describeInstances},
 			destroy: &terminateInstances,
-			calls:   280, minutes: 14, before: 1, at: 3 * hour,
+			calls:   310, minutes: 14,
+			policy: &attachAdmin, login: &newLogin, stop: &stopLogging, guard: guard, start: &startLogging,
+			before: 1, at: 3 * hour,
+		},
+		wave: wave{
+			by: app, region: awsHome, api: &getSetting, fail: &awsDenied[0], calls: 300, minutes: 24, before: 2, at: 13 * hour,
 		},
 	}
 	people := []*actor{
-		person("ada.brandt@tamarisk.example", "198.51.100.61"), person("jonas.lind@tamarisk.example", "198.51.100.87"),
-		person("mira.okafor@tamarisk.example", "198.51.100.112"), person("theo.vance@tamarisk.example", "198.51.100.140"),
-		person("yuki.arai@tamarisk.example", "198.51.100.171"),
+		awsPerson(id, "ada.brandt@tamarisk.example", "198.51.100.61"), awsPerson(id, "jonas.lind@tamarisk.example", "198.51.100.87"),
+		awsPerson(id, "mira.okafor@tamarisk.example", "198.51.100.112"), awsPerson(id, "theo.vance@tamarisk.example", "198.51.100.140"),
+		awsPerson(id, "yuki.arai@tamarisk.example", "198.51.100.171"),
 	}
+	people[0].stays = []stay{{4, 99, atWork("198.51.100.66")}}                                      // the provider gave out another address
+	people[2].stays = []stay{{2, 3, []string{"198.51.100.225", "198.51.100.226"}}}                  // a journey
+	people[4].stays = []stay{{7, 8, []string{"198.51.100.231"}}, {9, 99, atWork("198.51.100.173")}} // another, and a new address after it
 	for _, p := range people {
 		a.routines = append(a.routines, awsWork(p, both)...)
 	}
+	a.routines = append(a.routines, awsStaff(id, guard)...)
 	return a
 }
 

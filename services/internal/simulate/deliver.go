@@ -14,7 +14,8 @@ import (
 // something, minutes after the call, not quite in order, and now and then twice.
 type delivery struct {
 	format  format
-	rand    *rand.Rand
+	seed    uint64
+	account string
 	repeats int
 }
 
@@ -43,11 +44,12 @@ func (d *delivery) deliver(calls []call, put func(object string, packed []byte, 
 	regions := map[string][]parcel{}
 	for i := range calls {
 		c := &calls[i]
-		p := d.send(c)
-		regions[c.region] = append(regions[c.region], p)
-		if d.rand.Float64() < repeated {
+		// Each call has its own luck, so that it does not depend on who else makes calls.
+		r := rand.New(rand.NewPCG(c.id[0], c.id[1]))
+		regions[c.region] = append(regions[c.region], send(c, r))
+		if r.Float64() < repeated {
 			d.repeats++
-			regions[c.region] = append(regions[c.region], d.send(c))
+			regions[c.region] = append(regions[c.region], send(c, r))
 		}
 	}
 	names := make([]string, 0, len(regions))
@@ -69,8 +71,8 @@ func (d *delivery) deliver(calls []call, put func(object string, packed []byte, 
 }
 
 // send draws when a record arrives. Most are quick: the cube of an even number leaves a third above 1.5 minutes.
-func (d *delivery) send(c *call) parcel {
-	u := d.rand.Float64()
+func send(c *call, r *rand.Rand) parcel {
+	u := r.Float64()
 	wait := int64(10 + u*u*u*(mostDelay-10))
 	return parcel{call: c, wait: wait, slot: (c.at + wait + slotSeconds - 1) / slotSeconds * slotSeconds}
 }
@@ -104,7 +106,9 @@ func (d *delivery) region(region string, parcels []parcel, put func(string, []by
 		if err := z.Close(); err != nil {
 			return err
 		}
-		object := d.format.object(region, time.Unix(slot, 0).UTC(), n, packed.Bytes(), d.rand)
+		at := time.Unix(slot, 0).UTC()
+		name := stream(d.seed, d.account, "object", region, at.Format(time.RFC3339))
+		object := d.format.object(region, at, n, packed.Bytes(), name)
 		if err := put(object, packed.Bytes(), len(body)); err != nil {
 			return err
 		}

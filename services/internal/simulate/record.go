@@ -53,6 +53,10 @@ func (f cloudTrail) record(b []byte, c *call) []byte {
 	} else {
 		b = expand(b, orNull(c.api.response), c)
 	}
+	if c.api.extra != "" {
+		b = append(b, `,"additionalEventData":`...)
+		b = expand(b, c.api.extra, c)
+	}
 	b = append(b, `,"requestID":"`...)
 	b = appendUUID(b, c.request)
 	b = append(b, `","eventID":"`...)
@@ -122,7 +126,9 @@ func (f actionTrail) record(b []byte, c *call) []byte {
 	b = append(b, c.api.name...)
 	b = append(b, `","eventTime":"`...)
 	b = time.Unix(c.at, 0).UTC().AppendFormat(b, time.RFC3339)
-	b = append(b, `","apiVersion":"2014-05-26","isGlobal":`...)
+	b = append(b, `","apiVersion":"`...)
+	b = append(b, acsVersion(c.api.service)...)
+	b = append(b, `","isGlobal":`...)
 	if c.api.global {
 		b = append(b, "true"...)
 	} else {
@@ -149,9 +155,32 @@ func (f actionTrail) record(b []byte, c *call) []byte {
 		b = append(b, c.api.resource...)
 		b = expand(b, `","resourceName":"#","referencedResources":{"`+c.api.resource+`":["#"]}`, c)
 	}
+	if c.api.extra != "" {
+		b = append(b, `,"additionalEventData":`...)
+		b = expand(b, c.api.extra, c)
+	}
 	b = append(b, `,"requestId":"`...)
 	b = appendUUID(b, c.request)
 	return append(b, `"}`...)
+}
+
+// acsVersion returns the version of a service's interface.
+func acsVersion(service string) string {
+	switch service {
+	case "Ram":
+		return "2015-05-01"
+	case "Actiontrail":
+		return "2020-07-06"
+	case "Rds", "Slb":
+		return "2014-08-15"
+	case "Sts":
+		return "2015-04-01"
+	case "Kms":
+		return "2016-01-20"
+	case "CS", "Alidns":
+		return "2015-12-15"
+	}
+	return "2014-05-26"
 }
 
 func orNull(s string) string {

@@ -14,6 +14,7 @@ type api struct {
 	params   string // JSON of the request, "" for none
 	response string // JSON of the answer, "" for none
 	resource string // type of the resource, where the format says it
+	extra    string // JSON of what the vendor adds to this kind of event, "" for nothing
 	fails    []failure
 }
 
@@ -28,8 +29,25 @@ type actor struct {
 	identity string   // JSON of the identity: '~' stands for the start of the session, '%' for its temporary key
 	key      string   // long-lived access key, empty for one with temporary keys
 	from     []string // where the calls come from: one of them for each session
+	stays    []stay   // where they come from on some days instead
 	agents   []string // what makes them: one of them for each session
 	invoked  bool     // by a service of the cloud
+}
+
+// A stay is some days at another place, counted from the first day of the logs: a journey, or a new address at home.
+type stay struct {
+	first, last int
+	from        []string
+}
+
+// at returns where somebody may be on a day.
+func (a *actor) at(day int) []string {
+	for _, s := range a.stays {
+		if day >= s.first && day <= s.last {
+			return s.from
+		}
+	}
+	return a.from
 }
 
 // A routine is what an actor does again and again.
@@ -42,6 +60,8 @@ type routine struct {
 	pick    [2]int   // least and most calls of a session that draws
 	gap     [2]int   // least and most seconds between two calls
 	refused float64  // share of the calls that fail
+	first   int      // day of the logs on which it begins
+	days    int      // how many days it goes on, 0 for ever
 }
 
 // A step is an API and how often it is called: between least and most times in a script, by its weight, which is least,
@@ -74,20 +94,20 @@ type call struct {
 func (t *routine) run(calls []call, a *account, o Options) []call {
 	r := stream(o.Seed, a.String(), t.by.name, t.name)
 	end := o.Start.AddDate(0, 0, o.Days).Unix()
-	for d := range o.Days {
+	for d := t.first; d < o.Days && (t.days == 0 || d < t.first+t.days); d++ {
 		day := o.Start.AddDate(0, 0, d)
 		for _, start := range t.when(day, r) {
-			calls = t.session(calls, a, day.Unix()+int64(start), end, r)
+			calls = t.session(calls, a, day.Unix()+int64(start), end, t.by.at(d), r)
 		}
 	}
 	return calls
 }
 
 // session appends the calls of one session that lie before end.
-func (t *routine) session(calls []call, a *account, at, end int64, r *rand.Rand) []call {
+func (t *routine) session(calls []call, a *account, at, end int64, places []string, r *rand.Rand) []call {
 	s := call{
 		by: t.by, account: a, session: at, region: t.regions[0],
-		from: choose(t.by.from, r), agent: choose(t.by.agents, r),
+		from: choose(places, r), agent: choose(t.by.agents, r),
 	}
 	if r.IntN(5) == 0 {
 		s.region = choose(t.regions, r)
@@ -176,6 +196,17 @@ func office(least, most int) schedule {
 			starts = append(starts, opens+r.IntN(closes-opens))
 		}
 		return starts
+	}
+}
+
+// mornings starts one session on every working day, soon after the office opens.
+func mornings() schedule {
+	return func(day time.Time, r *rand.Rand) []int {
+		at := opens + r.IntN(2*hour)
+		if weekend(day) {
+			return nil
+		}
+		return []int{at}
 	}
 }
 

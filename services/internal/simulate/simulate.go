@@ -1,12 +1,15 @@
 // Package simulate writes the audit logs of an invented company, in the formats and folder layouts of the vendors, so
 // that the product can be shown and tested without anybody's real logs.
 //
-// [Write] makes some days of a small company with one account on each cloud: people in office hours, deployments, timers,
-// an autoscaler, a nightly backup, refused calls, repeats and late deliveries; and in each account one mass deletion with
-// a stolen key, which [Truth] names. [WriteBulk] makes many records fast, for benchmarks.
+// [Write] makes some days of a small company with one account on each cloud: people in office hours, at home and on journeys,
+// deployments, timers, an autoscaler, a nightly backup, somebody who changes permissions and somebody who resets passwords
+// because that is their work, a key that is rotated, refused calls, repeats and late deliveries. In each account two things are
+// planted, which [Truth] names: a stolen key, with which much is deleted, then rights and a way back in are taken, and the trail is
+// switched off, until somebody switches it on again; and on another day a wave of refused calls of a program that lost a
+// permission. [WriteBulk] makes many records fast, for benchmarks.
 //
-// The same options give the same bytes. Every routine draws from a random stream of its own, so adding one does not move
-// the others. Names and numbers are invented; addresses are those reserved for documentation. Nothing here is shared with
+// The same options give the same bytes. Every routine draws from a random stream of its own, and so does the delivery of every
+// call, so adding one does not move the others. Names and numbers are invented; addresses are those reserved for documentation. Nothing here is shared with
 // a detector: the simulator must not know what is looked for.
 package simulate
 
@@ -45,19 +48,28 @@ type Truth struct {
 	Attacks  []Attack
 }
 
-// An Attack is a planted mass deletion.
+// An Attack is something planted that must be found.
 type Attack struct {
 	Account   schemas.Account
-	Region    string
-	Type      schemas.InsightType // that must see it
-	Service   string
-	Event     string
-	Principal string // the user whose key was stolen
-	AccessKey string
-	Address   string
-	First     time.Time // first call of Event
-	Last      time.Time // last call of Event
-	Calls     int       // of Event, refused ones included
+	Name      string // of the story, "stolen key"
+	Principal string // in whose name it is done
+	AccessKey string // with which, empty for temporary ones
+	Address   string // from where
+	First     time.Time
+	Last      time.Time
+	Expect    []Expected // in the order in which it is done
+}
+
+// An Expected is an insight that an attack must cause. All of an attack belong to one incident.
+type Expected struct {
+	Type    schemas.InsightType
+	Region  string
+	Object  string // of the insight
+	Service string
+	Event   string // what was called, empty where it is more than one call
+	First   time.Time
+	Last    time.Time
+	Calls   int // of Event, refused ones included
 }
 
 // Write writes the company's logs below dir, one folder for each bucket. It makes dir if it is not there, and touches
@@ -97,7 +109,8 @@ type account struct {
 	bucket   string // folder below the target, named like a bucket
 	global   string // region that records the calls of global services
 	routines []routine
-	attack   attack
+	theft    theft
+	wave     wave
 	format   format
 }
 
@@ -119,8 +132,9 @@ func (a *account) generate(o Options, truth *Truth, put func(name string, body [
 	for i := range a.routines {
 		calls = a.routines[i].run(calls, a, o)
 	}
-	calls, planted := a.attack.run(calls, a, o)
-	truth.Attacks = append(truth.Attacks, planted)
+	calls, stolen := a.theft.run(calls, a, o)
+	calls, refused := a.wave.run(calls, a, o)
+	truth.Attacks = append(truth.Attacks, stolen, refused)
 
 	slices.SortStableFunc(calls, func(x, y call) int { return cmp.Compare(x.at, y.at) })
 	first, last := time.Unix(calls[0].at, 0).UTC(), time.Unix(calls[len(calls)-1].at, 0).UTC()
@@ -132,7 +146,7 @@ func (a *account) generate(o Options, truth *Truth, put func(name string, body [
 	}
 	truth.Events += len(calls)
 
-	d := delivery{format: a.format, rand: stream(o.Seed, a.String(), "delivery")}
+	d := delivery{format: a.format, seed: o.Seed, account: a.String()}
 	err := d.deliver(calls, func(object string, packed []byte, size int) error {
 		truth.Files++
 		truth.Bytes += int64(size)

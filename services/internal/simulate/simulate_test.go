@@ -114,10 +114,10 @@ func TestWrite(t *testing.T) {
 	records := all.read(t)
 	t.Run("records", func(t *testing.T) { checkRecords(t, records, truth) })
 	for _, a := range truth.Attacks {
-		t.Run("attack "+a.Account.String(), func(t *testing.T) { checkAttack(t, records, a) })
+		t.Run(a.Name+" "+a.Account.String(), func(t *testing.T) { checkAttack(t, records, a) })
 	}
-	if len(truth.Attacks) != 2 {
-		t.Errorf("%d attacks, want one on each cloud", len(truth.Attacks))
+	if len(truth.Attacks) != 4 {
+		t.Errorf("%d attacks, want two on each cloud", len(truth.Attacks))
 	}
 }
 
@@ -168,41 +168,124 @@ func checkRecords(t *testing.T, records []record, truth Truth) {
 	}
 }
 
-// checkAttack finds the attack in the records, and the same call in normal life.
+// checkAttack finds what is expected of the attack in the records, and the same calls in normal life.
 func checkAttack(t *testing.T, records []record, a Attack) {
+	t.Helper()
+	var types []schemas.InsightType
+	for _, e := range a.Expect {
+		types = append(types, e.Type)
+		if e.First.Before(a.First) || e.Last.After(a.Last) || e.Last.Before(e.First) {
+			t.Errorf("%s from %v to %v, outside %v to %v", e.Type, e.First, e.Last, a.First, a.Last)
+		}
+		if e.Event != "" {
+			checkCalls(t, records, a, e)
+		}
+	}
+	want := []schemas.InsightType{
+		schemas.IP, schemas.APICallRate, schemas.AK, schemas.PolicyChange, schemas.PasswordChange, schemas.TrailConcealment,
+	}
+	if a.Name == "lost permission" {
+		want = []schemas.InsightType{schemas.APIErrorRate}
+	}
+	if d := cmp.Diff(want, types); d != "" {
+		t.Errorf("types (-want +got):\n%s", d)
+	}
+	if d := a.Last.Sub(a.First); d < 10*time.Minute || d > 40*time.Minute {
+		t.Errorf("attack lasts %v, want 10 to 40 minutes", d)
+	}
+	if a.Name == "stolen key" {
+		checkDark(t, records, a)
+	}
+}
+
+// checkCalls finds the calls of one insight. Others make them too, on most days, except for switching the trail off.
+func checkCalls(t *testing.T, records []record, a Attack, e Expected) {
 	t.Helper()
 	ids := map[string]bool{}
 	before := map[string]bool{} // days on which the call belongs to normal life
 	for _, r := range records {
-		if r.RecipientAccountID != a.Account.ID || r.EventName != a.Event {
+		if r.RecipientAccountID != a.Account.ID || r.EventName != e.Event || r.AwsRegion+r.AcsRegion != e.Region {
 			continue
 		}
-		if r.SourceIPAddress != a.Address {
+		planted := r.EventTime >= e.First.Format(time.RFC3339) && r.EventTime <= e.Last.Format(time.RFC3339) &&
+			r.SourceIPAddress == a.Address && (e.Type != schemas.APIErrorRate || r.ErrorCode != "")
+		if !planted {
 			before[r.EventTime[:10]] = true
 			continue
 		}
 		ids[r.EventID] = true
-		if r.EventTime < a.First.Format(time.RFC3339) || r.EventTime > a.Last.Format(time.RFC3339) {
-			t.Errorf("call at %s, outside %v to %v", r.EventTime, a.First, a.Last)
-		}
-		if r.UserIdentity.AccessKeyID != a.AccessKey || r.UserIdentity.UserName != a.Principal {
+		if a.AccessKey != "" && (r.UserIdentity.AccessKeyID != a.AccessKey || r.UserIdentity.UserName != a.Principal) {
 			t.Errorf("call by %+v, want %s with %s", r.UserIdentity, a.Principal, a.AccessKey)
 		}
-		if r.AwsRegion+r.AcsRegion != a.Region {
-			t.Errorf("call in %s%s, want %s", r.AwsRegion, r.AcsRegion, a.Region)
+	}
+	if len(ids) != e.Calls {
+		t.Errorf("found %d calls of %s, truth says %d", len(ids), e.Event, e.Calls)
+	}
+	normal := 5
+	if e.Type == schemas.TrailConcealment {
+		normal = 0
+	}
+	if len(before) < normal || normal == 0 && len(before) > 0 {
+		t.Errorf("%s is normal on %d days, want %d: a first call ever would be too easy", e.Event, len(before), normal)
+	}
+	if e.Type == schemas.APICallRate && (e.Calls < 150 || e.Calls > 400) {
+		t.Errorf("%d calls, want 150 to 400", e.Calls)
+	}
+}
+
+// checkDark: after the trail was switched off nothing is recorded until it is switched on again.
+func checkDark(t *testing.T, records []record, a Attack) {
+	t.Helper()
+	next := ""
+	for _, r := range records {
+		if r.RecipientAccountID == a.Account.ID && r.EventTime > a.Last.Format(time.RFC3339) && (next == "" || r.EventTime < next) {
+			next = r.EventTime
 		}
 	}
-	if len(ids) != a.Calls || a.Calls < 150 || a.Calls > 400 {
-		t.Errorf("found %d calls, truth says %d, want 150 to 400", len(ids), a.Calls)
+	at, err := time.Parse(time.RFC3339, next)
+	if err != nil || at.Sub(a.Last) < 20*time.Minute {
+		t.Errorf("after StopLogging at %v the next event is at %s, %v", a.Last, next, err)
 	}
-	if d := a.Last.Sub(a.First); d < 10*time.Minute || d > 20*time.Minute {
-		t.Errorf("attack lasts %v, want 10 to 20 minutes", d)
+	for _, r := range records {
+		if r.RecipientAccountID == a.Account.ID && r.EventTime == next && r.EventName == "StartLogging" {
+			return
+		}
 	}
-	if len(before) < 5 {
-		t.Errorf("%s is normal on %d days only: a first call ever would be too easy", a.Event, len(before))
-	}
-	if a.Type != schemas.APICallRate {
-		t.Errorf("type %s", a.Type)
+	t.Errorf("at %s no StartLogging", next)
+}
+
+// An entity more or less moves nothing of the others: not their calls, and not when these are delivered.
+func TestEntitiesAreIndependent(t *testing.T) {
+	for _, make := range []func(int) account{awsAccount, alibabaAccount} {
+		of := func(a account) map[string]bool {
+			seen := map[string]bool{}
+			var truth Truth
+			err := a.generate(Options{Seed: 1, Start: DefaultStart, Days: 3}, &truth, func(name string, body []byte) error {
+				records, err := readFile(name, string(body))
+				for _, r := range records {
+					seen[r.slot.String()+" "+r.raw] = true
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return seen
+		}
+		all := of(make(0))
+		for _, gone := range []int{0, len(make(0).routines) / 2, len(make(0).routines) - 1} {
+			a := make(0)
+			a.routines = slices.Delete(a.routines, gone, gone+1)
+			fewer := of(a)
+			if len(fewer) >= len(all) {
+				t.Errorf("without routine %d there are %d records of %d", gone, len(fewer), len(all))
+			}
+			for r := range fewer {
+				if !all[r] {
+					t.Fatalf("without routine %d there is another record:\n%s", gone, r)
+				}
+			}
+		}
 	}
 }
 
@@ -244,8 +327,8 @@ func TestMoreAccounts(t *testing.T) {
 	if diff := cmp.Diff(want, accounts); diff != "" {
 		t.Errorf("accounts (-want +got):\n%s", diff)
 	}
-	if len(truth.Attacks) != 4 {
-		t.Errorf("%d attacks, want one in each account", len(truth.Attacks))
+	if len(truth.Attacks) != 8 {
+		t.Errorf("%d attacks, want two in each account", len(truth.Attacks))
 	}
 }
 
