@@ -25,8 +25,8 @@ type account struct {
 	scores  [routes]histogram
 	news    news
 	waiting []*stranger // in the order in which they came
-	open    []*insight
-	told    int // addresses with insights today
+	open    []*insight  // by region, address and day
+	told    int         // addresses with insights today
 	near    []nearMiss
 
 	lines       [routes]float64 // as of the last roll

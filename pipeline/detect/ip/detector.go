@@ -124,6 +124,7 @@ type task struct {
 func (d *Detector) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schemas.Finding)) {
 	a := d.account(p.Account)
 	d.state.accounts.touch(a.slice)
+	hadOpen := len(a.open) > 0
 	a.age.Learn = s.Learn
 	t := task{Detector: d, p: p, account: a, budget: Budget * s.Budget}
 	t.reset(len(p.Strings))
@@ -152,6 +153,9 @@ func (d *Detector) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schem
 	}
 	if p.Close {
 		t.closeAll()
+	}
+	if hadOpen || len(a.open) > 0 {
+		t.state.open.touch(t.state.openSlice(a))
 	}
 	t.state.keep(a)
 

@@ -30,6 +30,19 @@ type insight struct {
 	why         schemas.Why
 }
 
+func (i *insight) compare(j *insight) int {
+	return cmp.Or(strings.Compare(i.region, j.region), i.addr.Compare(j.addr), cmp.Compare(i.day, j.day))
+}
+
+// enter puts an insight among the open ones of its account, unless it is there.
+func (a *account) enter(i *insight) bool {
+	at, known := slices.BinarySearchFunc(a.open, i, (*insight).compare)
+	if !known {
+		a.open = slices.Insert(a.open, at, i)
+	}
+	return !known
+}
+
 // Dimensions of a row that explain an insight: the first four are attributions, the others drivers.
 const (
 	userAgent = iota

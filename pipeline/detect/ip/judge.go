@@ -278,15 +278,18 @@ func (t *task) tell(w *stranger, r *schemas.Row) {
 		addr: w.addr, object: w.addr.String(), region: strings.Clone(t.p.Region), day: r.Minute.Day(), start: r.Minute, last: r.Minute,
 		why: w.why, who: cut(t.text(r.Principal)), standing: standing, fresh: true,
 	}
-	a.open = append(a.open, i)
+	a.enter(i)
 }
 
-// more counts an address that no insight of its own tells of.
+// more counts an address that no insight of its own tells of, in the latest of those that stand for others.
 func (t *task) more() {
+	var latest *insight
 	for _, i := range t.account.open {
-		if i.standing {
-			i.more++
-			return
+		if i.standing && (latest == nil || i.day > latest.day) {
+			latest = i
 		}
+	}
+	if latest != nil {
+		latest.more++
 	}
 }

@@ -17,10 +17,12 @@ import (
 	"github.com/trailvane/trailvane/schemas"
 )
 
-// State is in three tables: accounts, which change with every pane and are small; what they have seen, in shards; and their
-// principals. Together they have 416 slices, of the 500 values that a commit may change.
+// State is in four tables: accounts, which change with every pane and are small; their open insights, each by itself, because
+// those of one account that a hostile log opens do not fit into one value; what they have seen, in shards; and their
+// principals. Together they have 464 slices, of the 500 values that a commit may change.
 const (
 	accountSlices = 64
+	openSlices    = 48
 	seenSlices    = 160
 	peopleSlices  = 192
 )
@@ -49,12 +51,16 @@ type shard struct {
 
 type store struct {
 	accounts table[*account]
+	open     table[*account]
 	seen     table[shard]
 	people   table[*principal]
 }
 
 func newStore() store {
-	return store{newTable[*account]("a", accountSlices), newTable[shard]("s", seenSlices), newTable[*principal]("p", peopleSlices)}
+	return store{
+		newTable[*account]("a", accountSlices), newTable[*account]("o", openSlices), newTable[shard]("s", seenSlices),
+		newTable[*principal]("p", peopleSlices),
+	}
 }
 
 func accountHash(id schemas.Account) uint64 { return xxhash.Sum64String(id.String()) }
@@ -62,10 +68,13 @@ func accountHash(id schemas.Account) uint64 { return xxhash.Sum64String(id.Strin
 func (s *store) add(a *account) {
 	a.slice = s.accounts.pages.Slice(accountHash(a.id))
 	s.accounts.add(a.slice, a)
+	s.open.add(s.openSlice(a), a)
 	for n := range shards {
 		s.seen.add(s.shardSlice(a, n), shard{a, n})
 	}
 }
+
+func (s *store) openSlice(a *account) int { return s.open.pages.Slice(accountHash(a.id)) }
 
 func (s *store) shardSlice(a *account, n int) int {
 	return (int(accountHash(a.id)>>32%seenSlices) + n*(seenSlices/shards)) % seenSlices
@@ -98,20 +107,24 @@ func (s *store) removePrincipal(p *principal) {
 // Snapshot implements detect.Detector.
 func (d *Detector) Snapshot(changed func(key string, state []byte)) error {
 	s := &d.state
-	for i, dirty := range s.accounts.dirty {
-		if !dirty {
-			continue
-		}
-		slices.SortFunc(s.accounts.of[i], func(a, b *account) int { return a.id.Compare(b.id) })
-		var entries [][]byte
-		for _, a := range s.accounts.of[i] {
-			b, err := msgpack.Marshal(a.save())
-			if err != nil {
-				return err
+	for _, t := range [...]struct {
+		table  *table[*account]
+		append func([][]byte, *account) ([][]byte, error)
+	}{{&s.accounts, appendState}, {&s.open, appendOpen}} {
+		for i, dirty := range t.table.dirty {
+			if !dirty {
+				continue
 			}
-			entries = append(entries, b)
+			slices.SortFunc(t.table.of[i], func(a, b *account) int { return a.id.Compare(b.id) })
+			var entries [][]byte
+			var err error
+			for _, a := range t.table.of[i] {
+				if entries, err = t.append(entries, a); err != nil {
+					return err
+				}
+			}
+			t.table.pages.Write(i, slices.Values(entries), changed)
 		}
-		s.accounts.pages.Write(i, slices.Values(entries), changed)
 	}
 	for i, dirty := range s.seen.dirty {
 		if dirty {
@@ -124,6 +137,7 @@ func (d *Detector) Snapshot(changed func(key string, state []byte)) error {
 		}
 	}
 	clear(s.accounts.dirty)
+	clear(s.open.dirty)
 	clear(s.seen.dirty)
 	clear(s.people.dirty)
 	return nil
@@ -141,12 +155,44 @@ func (d *Detector) Restore(key string, state []byte) error {
 			}
 			return d.account(schemas.Account{Provider: schemas.Provider(saved.Provider), ID: saved.ID}).load(&saved)
 		})
+	case s.open.pages.Owns(key):
+		return s.open.pages.Read(key, state, d.readInsight)
 	case s.seen.pages.Owns(key):
 		return s.seen.pages.Read(key, state, d.readShard)
 	case s.people.pages.Owns(key):
 		return s.people.pages.Read(key, state, d.readPrincipal)
 	}
 	return fmt.Errorf("state key %q: %w", key, errState)
+}
+
+func appendState(entries [][]byte, a *account) ([][]byte, error) {
+	b, err := msgpack.Marshal(a.save())
+	return append(entries, b), err
+}
+
+// appendOpen codes the open insights of an account, each by itself.
+func appendOpen(entries [][]byte, a *account) ([][]byte, error) {
+	for _, i := range a.open {
+		b, err := msgpack.Marshal(i.save(a))
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, b)
+	}
+	return entries, nil
+}
+
+func (d *Detector) readInsight(slice int, e []byte) error {
+	var s savedInsight
+	if err := msgpack.Unmarshal(e, &s); err != nil {
+		return err
+	}
+	a := d.account(schemas.Account{Provider: schemas.Provider(s.Provider), ID: s.ID})
+	i := s.load()
+	if i == nil || d.state.openSlice(a) != slice || !a.enter(i) {
+		return errState
+	}
+	return nil
 }
 
 // appendShards codes shards: account, number, newest day, and six bytes for each thing seen, its fingerprint and how many days
@@ -352,7 +398,6 @@ type savedAccount struct {
 	NewToday            uint32
 	New, NewDays        float64
 	Strangers           []savedStranger
-	Open                []savedInsight
 	Told                int
 	Near                []nearMiss
 }
@@ -392,16 +437,19 @@ type savedStranger struct {
 	Why                 *schemas.Why
 }
 
+// A savedTold names a region by its place among those of the account: 256 strangers times 64 names of regions would be a
+// megabyte.
 type savedTold struct {
 	_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by msgpack
 
-	Region string
+	Region int
 	Day    int32
 }
 
 type savedInsight struct {
 	_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by msgpack
 
+	Provider, ID     string // of the account
 	Addr             []byte
 	Region           string
 	Day, Start, Last int32
@@ -420,7 +468,8 @@ func (a *account) save() *savedAccount {
 		Born: int32(a.age.Born), Newest: int32(a.age.Newest), Learn: int32(a.age.Learn), Day: a.day, Learned: a.seen.learned,
 		NewToday: a.news.today, New: a.news.n, NewDays: a.news.days, Told: a.told, Near: a.near,
 	}
-	for _, name := range slices.Sorted(maps.Keys(a.regions)) {
+	regions := slices.Sorted(maps.Keys(a.regions))
+	for _, name := range regions {
 		s.Regions = append(s.Regions, savedRegion{Name: name, Watermark: int32(a.regions[name])})
 	}
 	for _, n := range append(a.kinds[:len(a.kinds):len(a.kinds)], a.whole) {
@@ -436,18 +485,21 @@ func (a *account) save() *savedAccount {
 		s.Scores = append(s.Scores, h)
 	}
 	for _, w := range a.waiting {
-		s.Strangers = append(s.Strangers, w.save())
-	}
-	for _, i := range a.open {
-		s.Open = append(s.Open, savedInsight{
-			Addr: i.addr.AsSlice(), Region: i.region, Day: i.day, Start: int32(i.start), Last: int32(i.last), Count: i.count, Who: i.who,
-			Standing: i.standing, More: i.more, Top: i.top[:], Samples: i.samples, Why: i.why,
-		})
+		s.Strangers = append(s.Strangers, w.save(regions))
 	}
 	return s
 }
 
-func (w *stranger) save() savedStranger {
+func (i *insight) save(a *account) *savedInsight {
+	return &savedInsight{
+		Provider: string(a.id.Provider), ID: a.id.ID, Addr: i.addr.AsSlice(), Region: i.region, Day: i.day,
+		Start: int32(i.start), Last: int32(i.last), Count: i.count, Who: i.who, Standing: i.standing, More: i.more,
+		Top: i.top[:], Samples: i.samples, Why: i.why,
+	}
+}
+
+// save codes a stranger of an account with these regions, in order.
+func (w *stranger) save(regions []string) savedStranger {
 	s := savedStranger{
 		Addr: w.addr.AsSlice(), First: int32(w.first), Day: w.day, Counted: w.counted, Suspicious: w.suspicious, Allowed: w.allowed,
 		Principals: w.principals,
@@ -456,7 +508,8 @@ func (w *stranger) save() savedStranger {
 		s.Path = append(s.Path, uint64(f))
 	}
 	for _, t := range w.told {
-		s.Told = append(s.Told, savedTold{Region: t.region, Day: t.day})
+		region, _ := slices.BinarySearch(regions, t.region)
+		s.Told = append(s.Told, savedTold{Region: region, Day: t.day})
 	}
 	if w.suspicious {
 		s.Why = &w.why
@@ -496,12 +549,7 @@ func (a *account) load(s *savedAccount) error {
 		}
 	}
 	for i := range s.Strangers {
-		if !a.loadStranger(&s.Strangers[i]) {
-			return errState
-		}
-	}
-	for i := range s.Open {
-		if !a.loadInsight(&s.Open[i]) {
+		if !a.loadStranger(&s.Strangers[i], s.Regions) {
 			return errState
 		}
 	}
@@ -513,7 +561,7 @@ func sound(list ...float64) bool {
 	return !slices.ContainsFunc(list, func(x float64) bool { return !(x >= 0 && x <= math.MaxFloat64) })
 }
 
-func (a *account) loadStranger(s *savedStranger) bool {
+func (a *account) loadStranger(s *savedStranger, regions []savedRegion) bool {
 	addr, ok := netip.AddrFromSlice(s.Addr)
 	if !ok || len(s.Path) != levels || len(s.Principals) > crowd || s.Suspicious && (s.Why == nil || s.Why.Address == nil) {
 		return false
@@ -526,7 +574,10 @@ func (a *account) loadStranger(s *savedStranger) bool {
 		w.path[i] = fingerprint(f & fingerprintMask)
 	}
 	for _, t := range s.Told {
-		w.told = append(w.told, told{t.Region, t.Day})
+		if t.Region < 0 || t.Region >= len(regions) {
+			return false
+		}
+		w.told = append(w.told, told{regions[t.Region].Name, t.Day})
 	}
 	if s.Why != nil {
 		w.why = *s.Why
@@ -535,11 +586,12 @@ func (a *account) loadStranger(s *savedStranger) bool {
 	return true
 }
 
-func (a *account) loadInsight(s *savedInsight) bool {
+// load returns nil if what was saved makes no sense.
+func (s *savedInsight) load() *insight {
 	addr, ok := netip.AddrFromSlice(s.Addr)
 	if !ok || s.Why.Address == nil || len(s.Top) != dimensions || len(s.Samples) > maxSamples ||
 		s.Last < s.Start || s.Last == math.MaxInt32 {
-		return false
+		return nil
 	}
 	i := &insight{
 		addr: addr, object: addr.String(), region: s.Region, day: s.Day, start: schemas.Minute(s.Start), last: schemas.Minute(s.Last),
@@ -547,10 +599,9 @@ func (a *account) loadInsight(s *savedInsight) bool {
 	}
 	for d, top := range s.Top {
 		if len(top) > topValues {
-			return false
+			return nil
 		}
 		i.top[d] = slices.Clone(top)
 	}
-	a.open = append(a.open, i)
-	return true
+	return i
 }
