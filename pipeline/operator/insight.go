@@ -74,6 +74,15 @@ func (t *task) openOf(p *pair) *insight {
 	return t.account.open[i]
 }
 
+// enter puts an insight among the open ones of its account, unless its pair has one.
+func (a *account) enter(o *insight) bool {
+	at, known := slices.BinarySearchFunc(a.open, o.pair, func(x *insight, pair uint64) int { return cmp.Compare(x.pair, pair) })
+	if !known {
+		a.open = slices.Insert(a.open, at, o)
+	}
+	return !known
+}
+
 // openInsight opens one, or adds the event to the one that stands for all others. It reports that the event is told.
 func (t *task) openInsight(c *call, v *verdict, p *pair, overflow bool) bool {
 	a := t.account
@@ -99,7 +108,7 @@ func (t *task) openInsight(c *call, v *verdict, p *pair, overflow bool) bool {
 	}
 	t.compareWith(o, p)
 	p.ordinal++
-	a.open = append(a.open, o)
+	a.enter(o)
 	t.keep(o, c, v)
 	t.add(o, c)
 	t.finding(o, schemas.OpenFinding, later(o.start, 1), "")

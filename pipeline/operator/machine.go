@@ -34,19 +34,27 @@ type Machine struct {
 	slices   [][]*account
 	dirty    []bool
 
+	openTable  *pages.Table // of open insights
+	openSlices [][]*account
+	openDirty  []bool
+
 	// Scratch of one pane, kept for its memory.
 	seen  seenRows
 	words memo
 	out   []schemas.Finding
 }
 
-// stateSlices is below the five hundred keys of a commit, with room for the slices that need a second page.
-const stateSlices = 256
+// Both tables together are below the five hundred keys of a commit, with room for the slices that need a second page.
+const (
+	stateSlices = 256
+	openSlices  = 64
+)
 
 // NewMachine returns a machine without state.
 func NewMachine(c Config) *Machine {
 	m := &Machine{config: c, accounts: make(map[schemas.Account]*account), table: pages.New("a", stateSlices)}
 	m.slices, m.dirty = make([][]*account, stateSlices), make([]bool, stateSlices)
+	m.openTable, m.openSlices, m.openDirty = pages.New("o", openSlices), make([][]*account, openSlices), make([]bool, openSlices)
 	return m
 }
 
@@ -58,11 +66,12 @@ func (m *Machine) Constants() string { return ModelVersion }
 
 // An account is the unit of learning: nothing of it depends on another one.
 type account struct {
-	id    schemas.Account
-	slice int
-	age   detect.Age
-	day   int32 // days before this one are rolled
-	begun bool  // there was a row, so that day is set
+	id       schemas.Account
+	slice    int
+	restored bool // an entry of it was read
+	age      detect.Age
+	day      int32 // days before this one are rolled
+	begun    bool  // there was a row, so that day is set
 
 	profiles map[uint64]*profile
 	list     []*profile // the same, in any order
@@ -70,11 +79,11 @@ type account struct {
 	table    table
 	hazard   hazards
 	scores   histogram
-	tested   monthly   // operator-days
-	today    []opDay   // operators of today
-	pairs    []*pair   // operator and service, by region
-	regions  []*region // by name
-	open     []*insight
+	tested   monthly    // operator-days
+	today    []opDay    // operators of today
+	pairs    []*pair    // operator and service, by region
+	regions  []*region  // by name
+	open     []*insight // by pair
 	setups   []setup
 	near     []nearMiss
 }
@@ -113,6 +122,7 @@ type task struct {
 func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schemas.Finding)) {
 	a := m.account(p.Account)
 	m.dirty[a.slice] = true
+	hadOpen := len(a.open) > 0
 	a.age.Learn = s.Learn
 	t := task{Machine: m, p: p, account: a, region: a.region(p.Region)}
 	t.drawLine(s.Budget)
@@ -145,6 +155,9 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 	}
 	if p.Close {
 		t.closeAll()
+	}
+	if hadOpen || len(a.open) > 0 {
+		m.openDirty[m.openSlice(a)] = true
 	}
 
 	slices.SortStableFunc(m.out, func(x, y schemas.Finding) int {
@@ -289,8 +302,13 @@ func (m *Machine) account(id schemas.Account) *account {
 		a.slice = m.table.Slice(xxhash.Sum64String(id.String()))
 		m.accounts[id] = a
 		m.slices[a.slice] = append(m.slices[a.slice], a)
+		m.openSlices[m.openSlice(a)] = append(m.openSlices[m.openSlice(a)], a)
 	}
 	return a
+}
+
+func (m *Machine) openSlice(a *account) int {
+	return m.openTable.Slice(xxhash.Sum64String(a.id.String()))
 }
 
 func (a *account) region(name string) *region {

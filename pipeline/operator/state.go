@@ -10,9 +10,10 @@ import (
 	"github.com/trailvane/trailvane/schemas"
 )
 
-// State is one entry for each account, in slices by its hash: what one pane touches is one entry. Fields are only ever appended,
-// with a new stateVersion.
-const stateVersion = 1
+// State is one entry for each account, in slices by its hash: what one pane touches is one entry. Its open insights are entries of
+// another table: a hostile log can open a hundred with 12 KB of values each, which do not fit into one value together. Fields are
+// only ever appended, with a new stateVersion.
+const stateVersion = 2
 
 // Snapshot calls changed for every state key that has changed since the last call; the state is the caller's. The bytes are a
 // function of what was observed, not of when snapshots or restores happened.
@@ -23,51 +24,90 @@ func (m *Machine) Snapshot(changed func(key string, state []byte)) error {
 		}
 		m.dirty[i] = false
 		slices.SortFunc(accounts, func(a, b *account) int { return a.id.Compare(b.id) })
-		m.table.Write(i, entries(accounts), changed)
+		m.table.Write(i, entries(accounts, (*account).entries), changed)
+	}
+	for i, accounts := range m.openSlices {
+		if !m.openDirty[i] {
+			continue
+		}
+		m.openDirty[i] = false
+		slices.SortFunc(accounts, func(a, b *account) int { return a.id.Compare(b.id) })
+		m.openTable.Write(i, entries(accounts, (*account).openEntries), changed)
 	}
 	return nil
 }
 
-func entries(accounts []*account) iter.Seq[[]byte] {
+// entries codes accounts, each as one entry or more.
+func entries(accounts []*account, code func(*account, func([]byte) bool) bool) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		for _, a := range accounts {
-			w := writer{b: []byte{stateVersion}}
-			a.append(&w)
-			if !yield(w.b) {
+			if !code(a, yield) {
 				return
 			}
 		}
 	}
 }
 
+func (a *account) entries(yield func([]byte) bool) bool {
+	w := a.writer()
+	a.append(&w)
+	return yield(w.b)
+}
+
+func (a *account) openEntries(yield func([]byte) bool) bool {
+	for _, o := range a.open {
+		w := a.writer()
+		o.append(&w)
+		if !yield(w.b) {
+			return false
+		}
+	}
+	return true
+}
+
+// writer begins an entry of the account.
+func (a *account) writer() writer {
+	w := writer{b: []byte{stateVersion}}
+	w.string(string(a.id.Provider))
+	w.string(a.id.ID)
+	return w
+}
+
 // Restore gives a key back, into a machine that has observed nothing. An error means that the state is corrupt or was written
 // by a newer program; the machine is of no use then.
 func (m *Machine) Restore(key string, state []byte) error {
+	if m.openTable.Owns(key) {
+		return m.openTable.Read(key, state, func(slice int, e []byte) error {
+			return m.restore(e, func(a *account, r *reader) bool { return m.openSlice(a) == slice && a.enter(readInsight(r)) })
+		})
+	}
 	return m.table.Read(key, state, func(slice int, e []byte) error {
-		if len(e) == 0 || e[0] != stateVersion {
-			return fmt.Errorf("an account: %w", schemas.ErrVersion)
-		}
-		r := reader{b: e[1:]}
-		id := schemas.Account{Provider: schemas.Provider(r.string()), ID: r.string()}
-		if r.bad || m.accounts[id] != nil {
-			return errState
-		}
-		a := m.account(id)
-		if a.slice != slice {
-			return errState
-		}
-		a.read(&r)
-		if r.bad || len(r.b) != 0 {
-			return errState
-		}
-		m.dirty[slice] = false
-		return nil
+		return m.restore(e, func(a *account, r *reader) bool {
+			if a.slice != slice || a.restored {
+				return false
+			}
+			a.restored = true
+			a.read(r)
+			m.dirty[slice] = false
+			return true
+		})
 	})
 }
 
+// restore reads an entry of an account, whose tables come back in any order.
+func (m *Machine) restore(e []byte, read func(*account, *reader) bool) error {
+	if len(e) == 0 || e[0] != stateVersion {
+		return fmt.Errorf("an account: %w", schemas.ErrVersion)
+	}
+	r := reader{b: e[1:]}
+	id := schemas.Account{Provider: schemas.Provider(r.string()), ID: r.string()}
+	if r.bad || !read(m.account(id), &r) || r.bad || len(r.b) != 0 {
+		return errState
+	}
+	return nil
+}
+
 func (a *account) append(w *writer) {
-	w.string(string(a.id.Provider))
-	w.string(a.id.ID)
 	w.flags(a.age.Seen, a.begun)
 	w.minute(a.age.Born)
 	w.minute(a.age.Newest)
@@ -114,10 +154,6 @@ func (a *account) append(w *writer) {
 	w.uint(uint64(len(a.near)))
 	for i := range a.near {
 		a.near[i].append(w)
-	}
-	w.uint(uint64(len(a.open)))
-	for _, o := range a.open {
-		o.append(w)
 	}
 }
 
@@ -170,9 +206,6 @@ func (a *account) read(r *reader) { // the id is read
 	}
 	for range r.upTo(maxNear) {
 		a.near = append(a.near, readNear(r))
-	}
-	for range r.upTo(uint64(len(r.b))) {
-		a.open = append(a.open, readInsight(r))
 	}
 }
 
