@@ -105,7 +105,7 @@ func NewMachine(c Config) *Machine {
 	if c.MaxKeys == 0 {
 		c.MaxKeys = DefaultMaxKeys
 	}
-	return &Machine{config: c, accounts: make(map[schemas.Account]*account), slices: new(stateSlices), ids: make(map[uint64]int32),
+	return &Machine{config: c, accounts: make(map[schemas.Account]*account), slices: newStateSlices(1), ids: make(map[uint64]int32),
 		families: make(map[uint64][]*series), apis: make(map[uint64]uint32)}
 }
 

@@ -26,8 +26,13 @@ type Part struct {
 	Tell func(*schemas.Finding)
 }
 
-// NewSeveral returns a detector of machines without state, at least one.
-func NewSeveral(parts ...Part) *Several { return &Several{parts: parts} }
+// NewSeveral returns a detector of machines without state, at least one. They share the keys that a commit may change.
+func NewSeveral(parts ...Part) *Several {
+	for _, part := range parts {
+		part.Machine.slices = newStateSlices(len(parts))
+	}
+	return &Several{parts: parts}
+}
 
 // Type implements detect.Detector.
 func (s *Several) Type() schemas.InsightType { return s.parts[0].Machine.Type() }

@@ -25,8 +25,15 @@ const (
 
 // stateSlices knows which slice holds what, and which have changed.
 type stateSlices struct {
-	series   [seriesSlices]slice[*series]
-	accounts [accountSlices]slice[*account]
+	series   []slice[*series]
+	accounts []slice[*account]
+}
+
+// newStateSlices returns the slices of one of so many machines that share a commit.
+func newStateSlices(machines int) *stateSlices {
+	return &stateSlices{
+		make([]slice[*series], max(seriesSlices/machines, 1)), make([]slice[*account], max(accountSlices/machines, 1)),
+	}
 }
 
 type slice[T any] struct {
@@ -37,7 +44,7 @@ type slice[T any] struct {
 }
 
 func (x *stateSlices) add(s *series) {
-	s.slice = uint16(sliceHash(s.in.account.id, s.in.name, s.key) % seriesSlices)
+	s.slice = uint16(sliceHash(s.in.account.id, s.in.name, s.key) % uint64(len(x.series)))
 	sl := &x.series[s.slice]
 	sl.of, sl.dirty = append(sl.of, s), true
 }
@@ -53,7 +60,7 @@ func (x *stateSlices) remove(s *series) {
 func (x *stateSlices) touch(s *series) { x.series[s.slice].dirty = true }
 
 func (x *stateSlices) addAccount(a *account) {
-	a.slice = uint16(sliceHash(a.id, "", "") % accountSlices)
+	a.slice = uint16(sliceHash(a.id, "", "") % uint64(len(x.accounts)))
 	sl := &x.accounts[a.slice]
 	sl.of = append(sl.of, a)
 }
@@ -139,7 +146,7 @@ func sliceKey(kind string, i, part int) string {
 }
 
 // parseKey reads what sliceKey made.
-func parseKey(key string) (kind byte, i, part int, ok bool) {
+func (x *stateSlices) parseKey(key string) (kind byte, i, part int, ok bool) {
 	if len(key) < 4 {
 		return 0, 0, 0, false
 	}
@@ -148,7 +155,7 @@ func parseKey(key string) (kind byte, i, part int, ok bool) {
 	if err == nil && more {
 		part, err = strconv.Atoi(rest)
 	}
-	ok = err == nil && i >= 0 && (key[0] == 's' && i < seriesSlices || key[0] == 'a' && i < accountSlices) &&
+	ok = err == nil && i >= 0 && (key[0] == 's' && i < len(x.series) || key[0] == 'a' && i < len(x.accounts)) &&
 		part >= 0 && part < 1<<12 && sliceKey(key[:1], i, part) == key
 	return key[0], i, part, ok
 }
@@ -156,7 +163,7 @@ func parseKey(key string) (kind byte, i, part int, ok bool) {
 // Restore gives a key back, into a machine that has observed nothing. It does not keep state. An error means that the state
 // is corrupt or was written by a newer program; the machine is of no use then.
 func (m *Machine) Restore(key string, state []byte) error {
-	kind, i, part, ok := parseKey(key)
+	kind, i, part, ok := m.slices.parseKey(key)
 	if !ok {
 		return fmt.Errorf("state key %q: %w", key, errState)
 	}
