@@ -14,7 +14,8 @@ type account struct {
 	slice   uint16 // of the state
 	age     detect.Age
 	regions map[string]*region
-	keys    int // series in all regions
+	keys    int    // series in all regions
+	spent   uint32 // ordinals below it belong to series that were evicted: none of them may come again, if their keys do
 	names   names
 
 	// What is counted today, and what the alarm rule uses: it changes when the day rolls only.

@@ -122,7 +122,7 @@ func (t *task) closeAll() {
 // ground gathers what is normal for a series, as of the start of its insight.
 func (t *task) ground(s *series, start schemas.Minute) ground {
 	g := ground{line: *t.line(&s.rate), continues: -1}
-	if s.ordinal > 0 && start-s.lastEnd <= continueTime {
+	if s.lastEnd != 0 && start-s.lastEnd <= continueTime {
 		g.continues = int64(s.ordinal) - 1
 	}
 	var calls uint64

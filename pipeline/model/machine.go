@@ -69,7 +69,7 @@ const (
 	// DefaultMaxKeys is some ten times the number of write operations of the largest cloud, times a few regions.
 	DefaultMaxKeys = 50000
 
-	idleEviction = 100 * schemas.Day // longer than insights are kept, so that an ordinal never returns
+	idleEviction = 100 * schemas.Day // longer than insights are kept: to whoever can be asked about them, the key is a new one
 )
 
 // A Machine watches keyed counts of the accounts of one partition with the rate model, and answers with findings. A
@@ -317,7 +317,7 @@ func (m *Machine) account(id schemas.Account) *account {
 func (m *Machine) series(r *region, name string) *series {
 	s := r.series[name]
 	if s == nil {
-		s = &series{key: name, in: r}
+		s = &series{key: name, in: r, ordinal: r.account.spent}
 		if m.config.RollUp != nil {
 			s.rollUp = m.config.RollUp(name)
 		}
@@ -480,6 +480,7 @@ func (m *Machine) evict(a *account) {
 					r.leave(s)
 				}
 				a.keys--
+				a.spent = max(a.spent, s.ordinal)
 				m.slices.remove(s)
 			}
 		}

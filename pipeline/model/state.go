@@ -20,7 +20,7 @@ const (
 	accountSlices = 32
 	maxValueBytes = 480 << 10 // a message of ours is at most 512 KiB
 
-	stateVersion = 3
+	stateVersion = 4
 )
 
 // stateSlices knows which slice holds what, and which have changed.

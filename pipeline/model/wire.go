@@ -320,6 +320,7 @@ func (a *account) append(w *writer) {
 	w.minute(a.age.Newest)
 	w.minute(a.age.Learn)
 	w.int(int64(a.day))
+	w.uint(uint64(a.spent))
 	a.tested.append(w)
 	a.firsts.append(w)
 	for i := range windows {
@@ -348,6 +349,7 @@ func (a *account) read(r *reader) { // the id is read
 	r.flags(&a.age.Seen, &a.rolled, &hasKinds)
 	a.age.Born, a.age.Newest, a.age.Learn = r.minute(), r.minute(), r.minute()
 	a.day = r.int32()
+	a.spent = uint32(r.upTo(1<<32 - 1))
 	a.tested.read(r)
 	a.firsts.read(r)
 	for i := range windows {

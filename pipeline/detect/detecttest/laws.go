@@ -83,6 +83,7 @@ func Laws(t *testing.T, newDetector New, kind Kind, opts ...Option) {
 	t.Run("nothing in the first 24 hours", func(t *testing.T) { learning(t, newDetector) })
 	t.Run("accounts are independent", func(t *testing.T) { independent(t, newDetector, panes, want) })
 	t.Run("an end pane ends everything", func(t *testing.T) { ends(t, newDetector, panes) })
+	t.Run("no id comes twice", func(t *testing.T) { repeats(t, newDetector, panes) })
 	t.Run("floods", func(t *testing.T) { flood(t, newDetector) })
 	t.Run("a commit can hold what changes", func(t *testing.T) { keys(t, newDetector) })
 	t.Run("a message can hold any value", func(t *testing.T) { values(t, newDetector) })
@@ -159,9 +160,9 @@ func compare(t *testing.T, want, got result) {
 
 func compareState(t *testing.T, want, got result) {
 	t.Helper()
-	keys := maps.Clone(want.state)
-	maps.Copy(keys, got.state)
-	for _, key := range slices.Sorted(maps.Keys(keys)) {
+	all := maps.Clone(want.state)
+	maps.Copy(all, got.state)
+	for _, key := range slices.Sorted(maps.Keys(all)) {
 		if string(want.state[key]) != string(got.state[key]) { // an empty value is as none: keys are never deleted
 			t.Fatalf("state key %s differs:\n%x\n%x", key, want.state[key], got.state[key])
 		}
@@ -320,6 +321,41 @@ func ends(t *testing.T, newDetector New, panes []schemas.Pane) {
 		return
 	}
 	t.Error("nothing was found in the traffic: the laws of insights were not tested")
+}
+
+// repeats lets the same traffic come again after months in which every key was idle: what has been forgotten of them must not
+// lead to ids that there have been.
+func repeats(t *testing.T, newDetector New, panes []schemas.Pane) {
+	const pause = 21 * 7 * schemas.Day // longer than anything is remembered
+	d := newDetector()
+	var r result
+	told := make(map[string]bool)
+	for again := range schemas.Minute(3) {
+		r.findings = nil
+		for i := range panes {
+			p := panes[i]
+			p.Watermark += again * pause
+			p.Rows = slices.Clone(p.Rows)
+			for k := range p.Rows {
+				p.Rows[k].Minute += again * pause
+			}
+			r.observe(d, &p)
+		}
+		for _, f := range r.findings {
+			if f.Kind != schemas.OpenFinding {
+				continue
+			}
+			if told[insightKey(&f)] {
+				t.Errorf("%s was told before", insightKey(&f))
+			}
+			told[insightKey(&f)] = true
+		}
+		for _, last := range panes[len(panes)-4:] { // of every region
+			p := schemas.Pane{Account: last.Account, Region: last.Region, Watermark: Epoch + again*pause + pause - schemas.Day}
+			r.observe(d, &p)
+		}
+	}
+	t.Logf("%d insights", len(told))
 }
 
 // flood sends as many calls as a row can hold, in many rows and for a long time.
