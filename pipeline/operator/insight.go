@@ -103,7 +103,7 @@ func (t *task) openInsight(c *call, v *verdict, p *pair, overflow bool) bool {
 		o.object = "unknown"
 	}
 	o.age = float64(max(int64(o.start)-int64(a.age.Born), 0)) / float64(schemas.Day)
-	if since := int64(o.start) - int64(p.lastEnd); p.ordinal > 0 && since >= 0 && since <= continueTime {
+	if since := int64(o.start) - int64(p.lastEnd); since >= 0 && since <= continueTime {
 		o.continues = int64(p.ordinal) - 1
 	}
 	t.compareWith(o, p)

@@ -82,6 +82,7 @@ type account struct {
 	tested   monthly    // operator-days
 	today    []opDay    // operators of today
 	pairs    []*pair    // operator and service, by region
+	spent    uint32     // ordinals below it belong to pairs that are forgotten: none of them may come again
 	regions  []*region  // by name
 	open     []*insight // by pair
 	setups   []setup

@@ -363,3 +363,43 @@ func BenchmarkClass(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(p.Rows)), "ns/row")
 }
+
+// A pair of operator and service that gave way to others after months has new ordinals when it comes back.
+func TestOrdinalsNeverComeAgain(t *testing.T) {
+	m := NewMachine(config())
+	f := detecttest.Feed{Account: schemas.Account{Provider: schemas.AWS, ID: "1"}, Region: "r", Lateness: 15}
+	told := make(map[string]bool)
+	at := detecttest.Epoch
+	for range 3 {
+		for d := range schemas.Minute(10) {
+			observe(m, f.Pane([]detecttest.Call{policyCall(at+d*schemas.Day+600, "regular")}))
+		}
+		at += 11 * schemas.Day
+		odd := policyCall(at+60, "root")
+		odd.Type = schemas.RootPrincipal // always told
+		for _, g := range observe(m, f.Pane([]detecttest.Call{odd}), f.Tick(at+schemas.Day)) {
+			id := fmt.Sprint(g.Key, g.Ordinal)
+			if g.Kind == schemas.OpenFinding && told[id] {
+				t.Errorf("%s was told before", id)
+			}
+			told[id] = told[id] || g.Kind == schemas.OpenFinding
+		}
+		at += 101 * schemas.Day
+		for i := range maxPairs { // months later others need the room
+			other := policyCall(at+schemas.Minute(i%200), fmt.Sprint("other", i))
+			other.Count = 5
+			observe(m, f.Pane([]detecttest.Call{other}))
+		}
+		again := NewMachine(config())
+		for key, b := range snapshot(t, m) {
+			if err := again.Restore(key, b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		m = again
+		at += 2 * schemas.Day
+	}
+	if len(told) < 3 {
+		t.Errorf("only %v were told", told)
+	}
+}

@@ -11,16 +11,18 @@ import (
 // A pair is an operator and a service in a region: what can have an insight.
 type pair struct {
 	hash    uint64
-	ordinal uint32 // of the next insight
-	lastEnd schemas.Minute
-	day     int32 // of n[0]
+	ordinal uint32         // of the next insight
+	lastEnd schemas.Minute // of its latest insight that is over
+	day     int32          // of n[0]
 	n       [8]uint64
 }
 
 const (
 	maxPairs = 256
 
-	// An ordinal is remembered for longer than insights are kept, so that it never returns.
+	noEnd = math.MinInt32
+
+	// A pair that was told of stays for longer than insights are kept. One that comes back after that has new ordinals.
 	keepOrdinal = 100 * schemas.Day
 
 	// otherOperators is the key of insights of operators beyond the bounds, all together, so that a storm is one insight.
@@ -83,22 +85,23 @@ func (a *account) pairOf(hash uint64, must bool, m schemas.Minute) *pair {
 		if least < 0 {
 			return nil
 		}
+		a.spent = max(a.spent, a.pairs[least].ordinal)
 		a.pairs = slices.Delete(a.pairs, least, least+1)
 		if least < i {
 			i--
 		}
 	}
-	p := &pair{hash: hash, lastEnd: math.MinInt32, day: m.Day()}
+	p := &pair{hash: hash, ordinal: a.spent, lastEnd: noEnd, day: m.Day()}
 	a.pairs = slices.Insert(a.pairs, i, p)
 	return p
 }
 
-// needs reports whether a pair must stay: its ordinals are in use.
+// needs reports whether a pair must stay: its insights are in use.
 func (a *account) needs(p *pair) bool {
 	if slices.ContainsFunc(a.open, func(o *insight) bool { return o.pair == p.hash }) {
 		return true
 	}
-	return p.ordinal > 0 && int64(a.age.Newest)-int64(p.lastEnd) <= int64(keepOrdinal)
+	return int64(a.age.Newest)-int64(p.lastEnd) <= int64(keepOrdinal)
 }
 
 func sum(n [8]uint64) (s uint64) {

@@ -135,6 +135,7 @@ func (a *account) append(w *writer) {
 		w.float32(d.score)
 		w.flags(d.told)
 	}
+	w.uint(uint64(a.spent))
 	w.uint(uint64(len(a.pairs)))
 	for _, p := range a.pairs {
 		p.append(w, a.day)
@@ -189,6 +190,7 @@ func (a *account) read(r *reader) { // the id is read
 		r.flags(&d.told)
 		a.today = append(a.today, d)
 	}
+	a.spent = uint32(r.upTo(math.MaxUint32))
 	for range r.upTo(uint64(len(r.b))) {
 		a.pairs = append(a.pairs, readPair(r, a.day))
 	}
@@ -413,7 +415,7 @@ func (p *pair) append(w *writer, day int32) {
 }
 
 func readPair(r *reader, day int32) *pair {
-	p := &pair{hash: r.hash(), ordinal: uint32(r.upTo(math.MaxUint32)), lastEnd: math.MinInt32}
+	p := &pair{hash: r.hash(), ordinal: uint32(r.upTo(math.MaxUint32)), lastEnd: noEnd}
 	if p.ordinal > 0 {
 		p.lastEnd = r.minute()
 	}
