@@ -40,11 +40,13 @@ func (t *task) restore(r *schemas.Row) {
 	}
 	a := t.account
 	for i := 0; i < len(a.open); {
-		if o := a.open[i]; o.region == t.region.name && o.last <= r.Minute {
-			t.closeInsight(o, min(max(r.Minute, later(o.last, 1)), later(o.start, maxDuration)), schemas.Restored)
-			continue
+		o := a.open[i]
+		switch {
+		case o.region != t.region.name || o.last > r.Minute:
+			i++
+		case !t.over(o, r.Minute): // else it has ended before, although no watermark has said so yet
+			t.closeInsight(o, max(r.Minute, later(o.last, 1)), schemas.Restored)
 		}
-		i++
 	}
 	a.setups = slices.DeleteFunc(a.setups, func(s setup) bool { return int64(r.Minute)-int64(s.minute) > setUpTime })
 	if len(a.setups) == maxSetups {

@@ -102,6 +102,19 @@ func TestRestored(t *testing.T) {
 	}
 }
 
+// Whether the events of a day come in one pane or in many: an hour of silence ends the insight before logging is switched on again.
+func TestRestoredAfterSilence(t *testing.T) {
+	calls := []detecttest.Call{call(start, "ann", "StopLogging", conceals), call(start+100, "ben", "RunInstances", 0),
+		call(start+300, "ben", "StartLogging", schemas.RestoresTrail)}
+	for _, batch := range []schemas.Minute{1, schemas.Day} {
+		d, f := working()
+		found := watch(d, f.Panes(calls, batch)...)
+		if len(found) != 2 || found[1].Why.EndReason != schemas.Silence || found[1].End != start+1 {
+			t.Errorf("panes of %d minutes: %+v", batch, found)
+		}
+	}
+}
+
 // Without a habit everybody is told, from the usual network too; TrailNotFoundException is half as surprising.
 func TestDefaultIsToTell(t *testing.T) {
 	var surprise []float64
