@@ -3,7 +3,7 @@ package catalog
 import "strings"
 
 // destructiveVerbs are the verbs of calls that take something away for good.
-var destructiveVerbs = []string{"Delete", "Terminate", "Remove", "Release", "Stop", "BatchDelete", "BatchRemove"}
+var destructiveVerbs = []string{"Delete", "Terminate", "Remove", "Release", "Stop", "Destroy", "Purge", "BatchDelete", "BatchRemove"}
 
 // Destructive says whether a writing call takes something away, by its name: a verb as a word of its own, or
 // "Schedule…Deletion", as KMS calls it. It does not say whether the call writes.

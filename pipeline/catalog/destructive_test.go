@@ -16,6 +16,7 @@ func TestDestructive(t *testing.T) {
 		"ScheduleKeyDeletion":     true,
 		"DeleteFunction20150331":  true,
 		"BatchDeleteImage":        true,
+		"PurgeQueue":              true,
 		"Stopwatch":               false,
 		"Released":                false,
 		"CancelKeyDeletion":       false,

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/trailvane/trailvane/pipeline/catalog"
 	"github.com/trailvane/trailvane/schemas"
 )
 
@@ -40,12 +41,15 @@ const (
 // A Reader remembers what it needs to tell the view of the next insight. It is fed insight events in the order of their time;
 // the order of equal times does not matter.
 type Reader struct {
+	catalog       *catalog.Catalog
 	accounts      map[schemas.Account]*account
 	forgetNothing bool
 }
 
 // NewReader returns a reader that has read nothing.
-func NewReader() *Reader { return &Reader{accounts: make(map[schemas.Account]*account)} }
+func NewReader() *Reader {
+	return &Reader{catalog: catalog.Default(), accounts: make(map[schemas.Account]*account)}
+}
 
 // account is what is remembered of one account.
 type account struct {

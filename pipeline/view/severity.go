@@ -52,9 +52,9 @@ const (
 )
 
 // rate returns the score and severity of an insight in an incident of so many types.
-func rate(i *schemas.Insight, types int) (int, Severity) {
+func (r *Reader) rate(i *schemas.Insight, types int) (int, Severity) {
 	why := &i.Details.Trailvane.Why
-	score := between(float64(8*(-why.Log10P-3)), 40) + class(i) + between(float64(10*(types-1)), 20)
+	score := between(float64(8*(-why.Log10P-3)), 40) + r.class(i) + between(float64(10*(types-1)), 20)
 	if why.Rate != nil && why.Rate.Ratio > 0 { // a drop is as unusual as a rise
 		score += between(float64(10*math.Abs(model.Ln(why.Rate.Ratio)/ln10)), 20)
 	}
@@ -85,7 +85,7 @@ func between(points, most float64) float64 {
 }
 
 // class returns the points for what was done, and by whom.
-func class(i *schemas.Insight) float64 {
+func (r *Reader) class(i *schemas.Insight) float64 {
 	d := &i.Details
 	points := 0
 	switch d.Type {
@@ -101,7 +101,7 @@ func class(i *schemas.Insight) float64 {
 		}
 	}
 	if d.EventName != "" {
-		points = max(points, operation(d.EventSource, d.EventName))
+		points = max(points, r.operation(d.EventSource, d.EventName))
 	}
 	denied := false
 	for _, a := range d.Context.Attributions {
@@ -109,7 +109,7 @@ func class(i *schemas.Insight) float64 {
 		case schemas.APIAttribute:
 			for _, v := range a.Insight {
 				service, name, _ := strings.Cut(v.Value, "/")
-				points = max(points, operation(service, name))
+				points = max(points, r.operation(service, name))
 			}
 		case schemas.PrincipalAttribute, "userIdentityArn":
 			for _, v := range a.Insight {
@@ -125,7 +125,7 @@ func class(i *schemas.Insight) float64 {
 		denied = true
 	}
 	switch {
-	case throttled(d.ErrorCode):
+	case catalog.ClassOf(d.ErrorCode) == catalog.ThrottledError:
 		return reads
 	case denied || d.Type == schemas.APIErrorRate:
 		points -= classStep
@@ -148,12 +148,9 @@ func root(i *schemas.Insight, principal string) bool {
 	return principal == i.AccountID || strings.HasPrefix(principal, "arn:") && strings.HasSuffix(principal, ":root")
 }
 
-// destructive are the verbs of calls after which something is gone, or stands still.
-var destructive = []string{"Delete", "Terminate", "Remove", "Release", "Stop", "BatchDelete", "Destroy", "Purge"}
-
 // operation returns the points for one call.
-func operation(service, name string) int {
-	sensitive := catalog.Default().Classify(service, name, "")
+func (r *Reader) operation(service, name string) int {
+	sensitive := r.catalog.Classify(service, name, "")
 	switch {
 	case sensitive.Counts(schemas.TrailClass):
 		return conceals
@@ -161,25 +158,8 @@ func operation(service, name string) int {
 		return permits
 	case !catalog.Writes(service, name):
 		return reads
-	}
-	for _, verb := range destructive {
-		if len(name) >= len(verb) && strings.EqualFold(name[:len(verb)], verb) {
-			return destroys
-		}
-	}
-	if strings.HasPrefix(name, "Schedule") && strings.Contains(name, "Deletion") {
+	case catalog.Destructive(name):
 		return destroys
 	}
 	return writes
-}
-
-// throttled reports whether an error says no more than "slower, please".
-func throttled(code string) bool {
-	code = strings.ToLower(code)
-	for _, word := range []string{"throttl", "requestlimitexceeded", "toomanyrequests", "slowdown", "rateexceeded"} {
-		if strings.Contains(code, word) {
-			return true
-		}
-	}
-	return false
 }

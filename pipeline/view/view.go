@@ -59,7 +59,8 @@ func All(insights []schemas.Insight) []View {
 		order[i] = &insights[i]
 	}
 	slices.SortStableFunc(order, compare)
-	r := Reader{accounts: make(map[schemas.Account]*account), forgetNothing: true}
+	r := NewReader()
+	r.forgetNothing = true
 	for _, i := range order {
 		r.Add(i)
 	}
@@ -86,6 +87,6 @@ func (r *Reader) View(i *schemas.Insight) View {
 			v.IncidentID, v.Linked, types = root.id, slices.Clone(s.linked), root.types.count()
 		}
 	}
-	v.Score, v.Severity = rate(i, types)
+	v.Score, v.Severity = r.rate(i, types)
 	return v
 }

@@ -15,6 +15,8 @@ import (
 
 const account1, account2 = "111122223333", "444455556666"
 
+var reader = NewReader() // of severities, which need no state
+
 // one returns a Start, or an End that lasted some minutes.
 func one(id string, kind schemas.InsightType, at schemas.Minute, lasted uint32, values ...string) schemas.Insight {
 	i := schemas.Insight{
@@ -219,7 +221,7 @@ func TestSeverity(t *testing.T) {
 		{"infinite", make(schemas.APICallRate, math.Inf(-1), math.Inf(1), ec2, "CreateTags"), 1, 70, High},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if score, severity := rate(&c.i, c.types); score != c.score || severity != c.want {
+			if score, severity := reader.rate(&c.i, c.types); score != c.score || severity != c.want {
 				t.Errorf("score %d, %s; want %d, %s", score, severity, c.score, c.want)
 			}
 		})
@@ -353,7 +355,7 @@ func TestIncidentsAreComponents(t *testing.T) {
 			if v.IncidentID != want {
 				t.Fatalf("insight %s is in incident %s, want %s", events[n].SharedEventID, v.IncidentID, want)
 			}
-			if score, _ := rate(&events[n], len(kinds[want])); v.Score != score {
+			if score, _ := reader.rate(&events[n], len(kinds[want])); v.Score != score {
 				t.Fatalf("insight %s in an incident of %d types has %d points, want %d", events[n].SharedEventID, len(kinds[want]), v.Score, score)
 			}
 		}
@@ -368,7 +370,7 @@ func TestScoreGrows(t *testing.T) {
 		i.Details.Trailvane.Why.Rate = &schemas.RateWhy{Ratio: rapid.Float64Min(1).Draw(t, "ratio")}
 		i.Details.EventSource, i.Details.EventName = "ec2.amazonaws.com", "DescribeInstances"
 		types := rapid.IntRange(1, 7).Draw(t, "types")
-		score, severity := rate(&i, types)
+		score, severity := reader.rate(&i, types)
 		if score < 0 || score > 110 {
 			t.Fatalf("score %d", score)
 		}
@@ -385,7 +387,7 @@ func TestScoreGrows(t *testing.T) {
 		case 3:
 			types++
 		}
-		if s, v := rate(&more, types); s < score || v < severity {
+		if s, v := reader.rate(&more, types); s < score || v < severity {
 			t.Fatalf("score %d (%s) became %d (%s)", score, severity, s, v)
 		}
 	})
