@@ -284,11 +284,11 @@ func addUsual(top []usualValue, id uint32, n float64) []usualValue {
 	return top
 }
 
-// weed forgets the strings that nothing refers to any more, once there are twice as many as were in use the last time: an
-// attacker can send a new user agent with every call.
+// weed forgets the strings that nothing refers to any more, once there are twice as many as were in use the last time, and one
+// more for every series, which it has to walk through: an attacker can send a new user agent with every call.
 func (a *account) weed() {
 	const few = 4096 // not worth the walk
-	if len(a.names.of) < max(few, 2*a.weeded) {
+	if len(a.names.of) < max(few, 2*a.weeded, a.weeded+a.keys) {
 		return
 	}
 	old := a.names

@@ -171,7 +171,6 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 	for i := range m.out {
 		emit(&m.out[i])
 	}
-	a.weed()
 }
 
 // add puts the rows of the pane into the pending minutes of their series.
