@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/trailvane/trailvane/pipeline/eventtime"
 	"github.com/trailvane/trailvane/pipeline/pages"
 	"github.com/trailvane/trailvane/pipeline/runner"
@@ -46,8 +47,7 @@ type Processor struct {
 	partition int
 	settings  settings.ByLane
 	groups    map[groupKey]*group
-	table     *pages.Table
-	dirty     []bool // slices of groups that have changed
+	kept      *pages.Kept[*group]
 	stats     Stats
 	counted   bool
 
@@ -73,13 +73,11 @@ var _ runner.Processor = (*Processor)(nil)
 
 // New returns a processor with empty state.
 func New(partition int) *Processor {
-	table := groupsTable()
 	return &Processor{
 		partition: partition,
 		settings:  settings.ByLane{},
 		groups:    make(map[groupKey]*group),
-		table:     table,
-		dirty:     make([]bool, table.Slices()),
+		kept:      pages.Keep[*group]("groups", 128),
 	}
 }
 
@@ -128,7 +126,7 @@ func (p *Processor) section(s *schemas.Section, emit func(runner.Output)) {
 	g := p.group(groupKey{s.Account, s.Region})
 	g.lane = s.Lane
 	p.counted = true
-	p.dirty[g.slice] = true
+	p.kept.Touch(g.slice)
 	lateness := p.settings.Of(s.Lane).Lateness
 
 	p.out.begin(s.Strings)
@@ -198,7 +196,7 @@ func (p *Processor) tick(t schemas.Tick, emit func(runner.Output)) {
 			continue
 		}
 		g.open.Close(g.mark.First())
-		p.dirty[g.slice] = true
+		p.kept.Touch(g.slice)
 		p.control(g, schemas.TickPane, false, emit)
 	}
 	p.flush(schemas.TickPane, emit)
@@ -209,7 +207,7 @@ func (p *Processor) end(e schemas.End, emit func(runner.Output)) {
 	for _, g := range p.fedBy(e.Lane) {
 		g.mark.End()
 		g.open.Close(g.mark.First())
-		p.dirty[g.slice] = true
+		p.kept.Touch(g.slice)
 		p.control(g, schemas.EndPane, e.Close, emit)
 	}
 	p.flush(schemas.EndPane, emit)
@@ -239,8 +237,9 @@ func (p *Processor) fedBy(lane int) []*group {
 func (p *Processor) group(key groupKey) *group {
 	g := p.groups[key]
 	if g == nil {
-		g = &group{groupKey: key, slice: p.slice(key)}
+		g = &group{groupKey: key, slice: p.kept.Slice(xxhash.Sum64String(key.account.String() + "/" + key.region))}
 		p.groups[key] = g
+		p.kept.Add(g.slice, g)
 	}
 	return g
 }

@@ -8,9 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/trailvane/trailvane/pipeline/eventtime"
-	"github.com/trailvane/trailvane/pipeline/pages"
 	"github.com/trailvane/trailvane/pipeline/window"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/vmihailenco/msgpack/v5"
@@ -55,8 +53,6 @@ func (p *Processor) Stats() Stats { return p.stats }
 // headKey is the state key of the settings and the counts; the groups are in pages.
 const headKey = "head"
 
-func groupsTable() *pages.Table { return pages.New("groups", 128) }
-
 // idsPerEntry bounds the ids in one entry of the state: a group with more has further entries.
 const idsPerEntry = 32 << 10
 
@@ -79,14 +75,10 @@ type savedGroup struct {
 	IDs           []byte // 8 bytes each, big endian
 }
 
-func (p *Processor) slice(k groupKey) int {
-	return p.table.Slice(xxhash.Sum64String(k.account.String() + "/" + k.region))
-}
-
 // Snapshot gives out what has changed.
 func (p *Processor) Snapshot(changed func(key string, state []byte)) error {
-	if !p.counted && !slices.Contains(p.dirty, true) {
-		return nil
+	if !p.counted {
+		return p.kept.WriteChanged((*group).compare, (*group).appendEntries, changed)
 	}
 	head := savedHead{Settings: p.settings.List(), Stats: p.stats}
 	b, err := msgpack.Marshal(head)
@@ -95,30 +87,12 @@ func (p *Processor) Snapshot(changed func(key string, state []byte)) error {
 	}
 	changed(headKey, b)
 
-	members := make([][]*group, p.table.Slices())
-	for _, g := range p.groups {
-		if p.dirty[g.slice] {
-			members[g.slice] = append(members[g.slice], g)
-		}
-	}
-	for s, groups := range members {
-		if len(groups) == 0 {
-			continue
-		}
-		slices.SortFunc(groups, func(a, b *group) int {
-			return cmp.Or(a.account.Compare(b.account), strings.Compare(a.region, b.region))
-		})
-		var entries [][]byte
-		for _, g := range groups {
-			if entries, err = g.appendEntries(entries); err != nil {
-				return err
-			}
-		}
-		p.table.Write(s, slices.Values(entries), changed)
-	}
-	clear(p.dirty)
 	p.counted = false
-	return nil
+	return p.kept.WriteChanged((*group).compare, (*group).appendEntries, changed)
+}
+
+func (g *group) compare(o *group) int {
+	return cmp.Or(g.account.Compare(o.account), strings.Compare(g.region, o.region))
 }
 
 func (g *group) appendEntries(entries [][]byte) ([][]byte, error) {
@@ -160,7 +134,7 @@ func (p *Processor) Restore(key string, state []byte) error {
 		}
 		return nil
 	}
-	return p.table.Read(key, state, func(_ int, entry []byte) error {
+	return p.kept.Read(key, state, func(_ int, entry []byte) error {
 		var saved savedGroup
 		if err := msgpack.Unmarshal(entry, &saved); err != nil {
 			return err

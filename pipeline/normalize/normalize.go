@@ -78,8 +78,7 @@ type Processor struct {
 	catalog    *catalog.Catalog
 
 	accounts map[schemas.Account]*account
-	table    *pages.Table
-	dirty    []bool // slices of accounts that have changed
+	kept     *pages.Kept[*account]
 	resolver resolver
 	stats    Stats
 	counted  bool // stats have changed since the last snapshot
@@ -95,6 +94,7 @@ type Processor struct {
 // account is what a lane knows of an account: the regions it has been seen in.
 type account struct {
 	id      schemas.Account
+	slice   int
 	regions []uint32 // hashes of their names: all that is asked is whether one has been seen
 }
 
@@ -112,7 +112,7 @@ func New(c Config) *Processor {
 		decoders: make(map[string]decode.Decoder, len(c.Decoders)),
 		catalog:  c.Catalog,
 		accounts: make(map[schemas.Account]*account),
-		table:    accountsTable(),
+		kept:     pages.Keep[*account]("accounts", 128),
 		sections: make(map[sectionKey]*section),
 		resolver: newResolver(c.Resolver),
 		stats:    newStats(),
@@ -120,7 +120,6 @@ func New(c Config) *Processor {
 	if p.catalog == nil {
 		p.catalog = catalog.Default()
 	}
-	p.dirty = make([]bool, p.table.Slices())
 	for _, d := range c.Decoders {
 		p.decoders[d.Format()] = d
 	}
@@ -241,8 +240,8 @@ func (p *Processor) account(id schemas.Account) (*account, error) {
 	}
 	id.ID = strings.Clone(id.ID) // it aliases the message
 	a := &account{id: id}
-	p.accounts[id] = a
-	p.touch(a)
+	p.keep(a)
+	p.kept.Touch(a.slice)
 	return a, nil
 }
 
@@ -256,11 +255,14 @@ func (p *Processor) region(a *account, region string) string {
 		return schemas.OtherRegion
 	}
 	a.regions = append(a.regions, hash)
-	p.touch(a)
+	p.kept.Touch(a.slice)
 	return region
 }
 
-func (p *Processor) touch(a *account) { p.dirty[p.slice(a.id)] = true }
+func (p *Processor) keep(a *account) {
+	p.accounts[a.id], a.slice = a, p.kept.Slice(xxhash.Sum64String(a.id.String()))
+	p.kept.Add(a.slice, a)
+}
 
 // section returns the section that takes the next event of an account and region, beginning a new one when it is full.
 func (p *Processor) section(a *account, region string) *section {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/cespare/xxhash/v2"
-	"github.com/trailvane/trailvane/pipeline/pages"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/vmihailenco/msgpack/v5"
 )
@@ -45,8 +43,6 @@ func categoryName(c schemas.Category) string {
 // statsKey is the state key of the counts; the accounts are in pages.
 const statsKey = "stats"
 
-func accountsTable() *pages.Table { return pages.New("accounts", 128) }
-
 type savedAccount struct {
 	_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by msgpack
 
@@ -55,36 +51,12 @@ type savedAccount struct {
 	Regions  []uint32
 }
 
-func (p *Processor) slice(a schemas.Account) int {
-	return p.table.Slice(xxhash.Sum64String(a.String()))
-}
-
 // Snapshot gives out the slices of accounts that have changed, and the counts.
 func (p *Processor) Snapshot(changed func(key string, state []byte)) error {
-	members := make([][]*account, p.table.Slices())
-	if slices.Contains(p.dirty, true) {
-		for _, a := range p.accounts {
-			if s := p.slice(a.id); p.dirty[s] {
-				members[s] = append(members[s], a)
-			}
-		}
+	err := p.kept.WriteChanged(func(a, b *account) int { return a.id.Compare(b.id) }, (*account).appendEntry, changed)
+	if err != nil {
+		return err
 	}
-	for s, accounts := range members {
-		if len(accounts) == 0 {
-			continue
-		}
-		slices.SortFunc(accounts, func(a, b *account) int { return a.id.Compare(b.id) })
-		var entries [][]byte
-		for _, a := range accounts {
-			b, err := msgpack.Marshal(savedAccount{Provider: string(a.id.Provider), ID: a.id.ID, Regions: a.regions})
-			if err != nil {
-				return err
-			}
-			entries = append(entries, b)
-		}
-		p.table.Write(s, slices.Values(entries), changed)
-	}
-	clear(p.dirty)
 	if p.counted {
 		p.counted = false
 		b, err := json.Marshal(p.stats)
@@ -94,6 +66,11 @@ func (p *Processor) Snapshot(changed func(key string, state []byte)) error {
 		changed(statsKey, b)
 	}
 	return nil
+}
+
+func (a *account) appendEntry(entries [][]byte) ([][]byte, error) {
+	b, err := msgpack.Marshal(savedAccount{Provider: string(a.id.Provider), ID: a.id.ID, Regions: a.regions})
+	return append(entries, b), err
 }
 
 // Restore gives a key back.
@@ -106,13 +83,13 @@ func (p *Processor) Restore(key string, state []byte) error {
 		p.stats = s
 		return nil
 	}
-	return p.table.Read(key, state, func(_ int, entry []byte) error {
+	return p.kept.Read(key, state, func(_ int, entry []byte) error {
 		var s savedAccount
 		if err := msgpack.Unmarshal(entry, &s); err != nil {
 			return err
 		}
 		a := &account{id: schemas.Account{Provider: schemas.Provider(s.Provider), ID: s.ID}, regions: s.Regions}
-		p.accounts[a.id] = a
+		p.keep(a)
 		return nil
 	})
 }

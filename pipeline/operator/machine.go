@@ -30,13 +30,8 @@ type Config struct {
 type Machine struct {
 	config   Config
 	accounts map[schemas.Account]*account
-	table    *pages.Table
-	slices   [][]*account
-	dirty    []bool
-
-	openTable  *pages.Table // of open insights
-	openSlices [][]*account
-	openDirty  []bool
+	kept     *pages.Kept[*account]
+	keptOpen *pages.Kept[*account] // for their open insights
 
 	// Scratch of one pane, kept for its memory.
 	seen  seenRows
@@ -52,10 +47,8 @@ const (
 
 // NewMachine returns a machine without state.
 func NewMachine(c Config) *Machine {
-	m := &Machine{config: c, accounts: make(map[schemas.Account]*account), table: pages.New("a", stateSlices)}
-	m.slices, m.dirty = make([][]*account, stateSlices), make([]bool, stateSlices)
-	m.openTable, m.openSlices, m.openDirty = pages.New("o", openSlices), make([][]*account, openSlices), make([]bool, openSlices)
-	return m
+	return &Machine{config: c, accounts: make(map[schemas.Account]*account), kept: pages.Keep[*account]("a", stateSlices),
+		keptOpen: pages.Keep[*account]("o", openSlices)}
 }
 
 // Type implements detect.Detector.
@@ -67,11 +60,13 @@ func (m *Machine) Constants() string { return ModelVersion }
 // An account is the unit of learning: nothing of it depends on another one.
 type account struct {
 	id       schemas.Account
-	slice    int
-	restored bool // an entry of it was read
-	age      detect.Age
-	day      int32 // days before this one are rolled
-	begun    bool  // there was a row, so that day is set
+	restored bool // its entry was read
+
+	slice, openSlice int // of the state
+
+	age   detect.Age
+	day   int32 // days before this one are rolled
+	begun bool  // there was a row, so that day is set
 
 	profiles map[uint64]*profile
 	list     []*profile // the same, in any order
@@ -122,7 +117,7 @@ type task struct {
 // minute, key and ordinal, and are whole but for what the processor knows. A finding is valid until emit returns.
 func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schemas.Finding)) {
 	a := m.account(p.Account)
-	m.dirty[a.slice] = true
+	m.kept.Touch(a.slice)
 	hadOpen := len(a.open) > 0
 	a.age.Learn = s.Learn
 	t := task{Machine: m, p: p, account: a, region: a.region(p.Region)}
@@ -158,7 +153,7 @@ func (m *Machine) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schema
 		t.closeAll()
 	}
 	if hadOpen || len(a.open) > 0 {
-		m.openDirty[m.openSlice(a)] = true
+		m.keptOpen.Touch(a.openSlice)
 	}
 
 	slices.SortStableFunc(m.out, func(x, y schemas.Finding) int {
@@ -300,16 +295,13 @@ func (m *Machine) account(id schemas.Account) *account {
 	if a == nil {
 		id = schemas.Account{Provider: schemas.Provider(strings.Clone(string(id.Provider))), ID: strings.Clone(id.ID)}
 		a = &account{id: id, profiles: make(map[uint64]*profile), table: newTable(), tested: monthly{days: 1}}
-		a.slice = m.table.Slice(xxhash.Sum64String(id.String()))
+		hash := xxhash.Sum64String(id.String())
+		a.slice, a.openSlice = m.kept.Slice(hash), m.keptOpen.Slice(hash)
 		m.accounts[id] = a
-		m.slices[a.slice] = append(m.slices[a.slice], a)
-		m.openSlices[m.openSlice(a)] = append(m.openSlices[m.openSlice(a)], a)
+		m.kept.Add(a.slice, a)
+		m.keptOpen.Add(a.openSlice, a)
 	}
 	return a
-}
-
-func (m *Machine) openSlice(a *account) int {
-	return m.openTable.Slice(xxhash.Sum64String(a.id.String()))
 }
 
 func (a *account) region(name string) *region {

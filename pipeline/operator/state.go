@@ -3,7 +3,6 @@ package operator
 import (
 	"cmp"
 	"fmt"
-	"iter"
 	"math"
 	"slices"
 
@@ -18,51 +17,26 @@ const stateVersion = 2
 // Snapshot calls changed for every state key that has changed since the last call; the state is the caller's. The bytes are a
 // function of what was observed, not of when snapshots or restores happened.
 func (m *Machine) Snapshot(changed func(key string, state []byte)) error {
-	for i, accounts := range m.slices {
-		if !m.dirty[i] {
-			continue
-		}
-		m.dirty[i] = false
-		slices.SortFunc(accounts, func(a, b *account) int { return a.id.Compare(b.id) })
-		m.table.Write(i, entries(accounts, (*account).entries), changed)
+	compare := func(a, b *account) int { return a.id.Compare(b.id) }
+	if err := m.kept.WriteChanged(compare, (*account).appendEntry, changed); err != nil {
+		return err
 	}
-	for i, accounts := range m.openSlices {
-		if !m.openDirty[i] {
-			continue
-		}
-		m.openDirty[i] = false
-		slices.SortFunc(accounts, func(a, b *account) int { return a.id.Compare(b.id) })
-		m.openTable.Write(i, entries(accounts, (*account).openEntries), changed)
-	}
-	return nil
+	return m.keptOpen.WriteChanged(compare, (*account).appendOpen, changed)
 }
 
-// entries codes accounts, each as one entry or more.
-func entries(accounts []*account, code func(*account, func([]byte) bool) bool) iter.Seq[[]byte] {
-	return func(yield func([]byte) bool) {
-		for _, a := range accounts {
-			if !code(a, yield) {
-				return
-			}
-		}
-	}
-}
-
-func (a *account) entries(yield func([]byte) bool) bool {
+func (a *account) appendEntry(entries [][]byte) ([][]byte, error) {
 	w := a.writer()
 	a.append(&w)
-	return yield(w.b)
+	return append(entries, w.b), nil
 }
 
-func (a *account) openEntries(yield func([]byte) bool) bool {
+func (a *account) appendOpen(entries [][]byte) ([][]byte, error) {
 	for _, o := range a.open {
 		w := a.writer()
 		o.append(&w)
-		if !yield(w.b) {
-			return false
-		}
+		entries = append(entries, w.b)
 	}
-	return true
+	return entries, nil
 }
 
 // writer begins an entry of the account.
@@ -76,19 +50,18 @@ func (a *account) writer() writer {
 // Restore gives a key back, into a machine that has observed nothing. An error means that the state is corrupt or was written
 // by a newer program; the machine is of no use then.
 func (m *Machine) Restore(key string, state []byte) error {
-	if m.openTable.Owns(key) {
-		return m.openTable.Read(key, state, func(slice int, e []byte) error {
-			return m.restore(e, func(a *account, r *reader) bool { return m.openSlice(a) == slice && a.enter(readInsight(r)) })
+	if m.keptOpen.Owns(key) {
+		return m.keptOpen.Read(key, state, func(slice int, e []byte) error {
+			return m.restore(e, func(a *account, r *reader) bool { return a.openSlice == slice && a.enter(readInsight(r)) })
 		})
 	}
-	return m.table.Read(key, state, func(slice int, e []byte) error {
+	return m.kept.Read(key, state, func(slice int, e []byte) error {
 		return m.restore(e, func(a *account, r *reader) bool {
 			if a.slice != slice || a.restored {
 				return false
 			}
 			a.restored = true
 			a.read(r)
-			m.dirty[slice] = false
 			return true
 		})
 	})

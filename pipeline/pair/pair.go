@@ -36,8 +36,7 @@ var namespace = uuid.MustParse("0f7c8c52-7a3e-4b0a-9d3c-52f4d1a6be77")
 type Processor struct {
 	partition int
 	open      map[key]*insight
-	table     *pages.Table
-	dirty     []bool // slices of open insights that have changed
+	kept      *pages.Kept[*insight]
 	stats     Stats
 	counted   bool
 }
@@ -67,10 +66,8 @@ var _ runner.Processor = (*Processor)(nil)
 
 // New returns a processor with empty state.
 func New(partition int) *Processor {
-	table := pages.New("open", 128)
 	return &Processor{
-		partition: partition, open: make(map[key]*insight), table: table, dirty: make([]bool, table.Slices()),
-		stats: newStats(),
+		partition: partition, open: make(map[key]*insight), kept: pages.Keep[*insight]("open", 128), stats: newStats(),
 	}
 }
 
@@ -116,9 +113,10 @@ func (p *Processor) Apply(r runner.Record, emit func(runner.Output)) error {
 			p.stats.Strange++
 			p.end(k, known, schemas.ModelChanged, emit)
 		}
-		known = &insight{slice: p.table.Slice(xxhash.Sum64String(f.Account.String() + "/" + f.Key)), finding: f}
+		known = &insight{slice: p.kept.Slice(xxhash.Sum64String(f.Account.String() + "/" + f.Key)), finding: f}
 		p.open[k] = known
-		p.dirty[known.slice] = true
+		p.kept.Add(known.slice, known)
+		p.kept.Touch(known.slice)
 		p.stats.Started[f.Type]++
 		publish(&f, schemas.StartState, f.Start, emit)
 	case schemas.UpdateFinding, schemas.CloseFinding:
@@ -127,7 +125,7 @@ func (p *Processor) Apply(r runner.Record, emit func(runner.Output)) error {
 			return nil
 		}
 		known.finding = f
-		p.dirty[known.slice] = true
+		p.kept.Touch(known.slice)
 		if f.Kind == schemas.CloseFinding {
 			p.end(k, known, f.Why.EndReason, emit)
 		}
@@ -159,7 +157,7 @@ func (p *Processor) end(k key, i *insight, reason schemas.EndReason, emit func(r
 	// A detector that is gone said no end: the activity was seen for as long as its last finding says.
 	f.End = max(f.End, f.Start+schemas.Minute(max(1, f.Statistics.InsightDuration)))
 	delete(p.open, k)
-	p.dirty[i.slice] = true
+	p.kept.Remove(i.slice, i)
 	p.stats.Ended[f.Type]++
 	publish(f, schemas.EndState, f.End, emit)
 }
@@ -220,25 +218,12 @@ func (p *Processor) Snapshot(changed func(key string, state []byte)) error {
 	}
 	changed(statsKey, b)
 
-	members := make([][]*insight, p.table.Slices())
-	for _, i := range p.open {
-		if p.dirty[i.slice] {
-			members[i.slice] = append(members[i.slice], i)
-		}
-	}
-	for s, dirty := range p.dirty {
-		if !dirty {
-			continue
-		}
-		slices.SortFunc(members[s], func(a, b *insight) int { return compareKeys(a.key(), b.key()) })
-		var entries [][]byte
-		for _, i := range members[s] {
-			entries = append(entries, i.finding.Append(nil))
-		}
-		p.table.Write(s, slices.Values(entries), changed)
-	}
-	clear(p.dirty)
-	return nil
+	return p.kept.WriteChanged(
+		func(a, b *insight) int { return compareKeys(a.key(), b.key()) },
+		func(i *insight, entries [][]byte) ([][]byte, error) {
+			return append(entries, i.finding.Append(nil)), nil
+		},
+		changed)
 }
 
 // Restore gives a key back.
@@ -251,12 +236,13 @@ func (p *Processor) Restore(name string, state []byte) error {
 		p.stats = s
 		return nil
 	}
-	return p.table.Read(name, state, func(slice int, entry []byte) error {
+	return p.kept.Read(name, state, func(slice int, entry []byte) error {
 		i := &insight{slice: slice}
 		if err := i.finding.Decode(entry); err != nil {
 			return err
 		}
 		p.open[i.key()] = i
+		p.kept.Add(slice, i)
 		return nil
 	})
 }

@@ -176,7 +176,7 @@ func (t *task) welcome(s *stranger) {
 	for _, h := range s.principals {
 		if p := t.account.people[h]; p != nil && p.learn(&s.path, p.day) {
 			p.last = 0 // what it has learned may have pushed out where it was last
-			t.state.people.touch(p.slice)
+			t.state.people.Touch(p.slice)
 		}
 	}
 }

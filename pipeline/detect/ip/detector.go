@@ -123,7 +123,7 @@ type task struct {
 // Observe implements detect.Detector: it judges new addresses row by row, and ends what is over when the watermark moves.
 func (d *Detector) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schemas.Finding)) {
 	a := d.account(p.Account)
-	d.state.accounts.touch(a.slice)
+	d.state.accounts.Touch(a.slice)
 	hadOpen := len(a.open) > 0
 	a.age.Learn = s.Learn
 	t := task{Detector: d, p: p, account: a, budget: Budget * s.Budget}
@@ -155,7 +155,7 @@ func (d *Detector) Observe(p *schemas.Pane, s schemas.Settings, emit func(*schem
 		t.closeAll()
 	}
 	if hadOpen || len(a.open) > 0 {
-		t.state.open.touch(t.state.openSlice(a))
+		t.state.open.Touch(t.state.openSlice(a))
 	}
 	t.state.keep(a)
 
@@ -211,7 +211,7 @@ func (t *task) row(r *schemas.Row) {
 		t.people[r.Principal] = p
 	}
 	if p.begin(a.day) {
-		t.state.people.touch(p.slice)
+		t.state.people.Touch(p.slice)
 	}
 	allowed := r.ErrorCode == 0 || !denied(t.text(r.ErrorCode))
 	welcome, depth := allowed, 0
@@ -280,6 +280,7 @@ func (t *task) principal(r *schemas.Row) *principal {
 		p = &principal{hash: h, in: a, kind: kindOf(r.PrincipalType), born: a.day, day: a.day}
 		a.people[h] = p
 		t.state.addPrincipal(p)
+		t.state.people.Touch(p.slice)
 	}
 	return p
 }
@@ -299,7 +300,7 @@ func (t *task) forgetPrincipals() {
 
 func (t *task) drop(p *principal) {
 	delete(t.account.people, p.hash)
-	t.state.removePrincipal(p)
+	t.state.people.Remove(p.slice, p)
 }
 
 // trim forgets, once a day, the principals that have not been seen for as long as addresses are known.
@@ -318,7 +319,7 @@ func (t *task) learn(p *principal, s *slot, r *schemas.Row, depth int, welcome b
 	agent := t.agent(r.UserAgent)
 	if s.country != "" && welcome && (p.country != s.path[4] || r.Minute >= p.at+travelTime/6) {
 		p.country, p.at = s.path[4], r.Minute // to five minutes, so that not every request is a change
-		t.state.people.touch(p.slice)
+		t.state.people.Touch(p.slice)
 	}
 	counts := r.Minute >= a.age.Learned()
 	if s.path[0] == p.last && (agent == 0 || agent == p.lastAgent) && (p.today > 0 || !counts) {
@@ -338,7 +339,7 @@ func (t *task) learn(p *principal, s *slot, r *schemas.Row, depth int, welcome b
 		p.last, p.lastAgent = s.path[0], agent
 	}
 	if changed {
-		t.state.people.touch(p.slice)
+		t.state.people.Touch(p.slice)
 	}
 }
 

@@ -29,20 +29,6 @@ const (
 
 var errState = errors.New("state is corrupt")
 
-// A table is a kind of things, by slice.
-type table[T any] struct {
-	pages *pages.Table
-	of    [][]T
-	dirty []bool
-}
-
-func newTable[T any](name string, n int) table[T] {
-	return table[T]{pages.New(name, n), make([][]T, n), make([]bool, n)}
-}
-
-func (t *table[T]) add(slice int, v T) { t.of[slice] = append(t.of[slice], v) }
-func (t *table[T]) touch(slice int)    { t.dirty[slice] = true }
-
 // A shard is a part of what an account has seen.
 type shard struct {
 	of *account
@@ -50,31 +36,31 @@ type shard struct {
 }
 
 type store struct {
-	accounts table[*account]
-	open     table[*account]
-	seen     table[shard]
-	people   table[*principal]
+	accounts *pages.Kept[*account]
+	open     *pages.Kept[*account]
+	seen     *pages.Kept[shard]
+	people   *pages.Kept[*principal]
 }
 
 func newStore() store {
 	return store{
-		newTable[*account]("a", accountSlices), newTable[*account]("o", openSlices), newTable[shard]("s", seenSlices),
-		newTable[*principal]("p", peopleSlices),
+		pages.Keep[*account]("a", accountSlices), pages.Keep[*account]("o", openSlices), pages.Keep[shard]("s", seenSlices),
+		pages.Keep[*principal]("p", peopleSlices),
 	}
 }
 
 func accountHash(id schemas.Account) uint64 { return xxhash.Sum64String(id.String()) }
 
 func (s *store) add(a *account) {
-	a.slice = s.accounts.pages.Slice(accountHash(a.id))
-	s.accounts.add(a.slice, a)
-	s.open.add(s.openSlice(a), a)
+	a.slice = s.accounts.Slice(accountHash(a.id))
+	s.accounts.Add(a.slice, a)
+	s.open.Add(s.openSlice(a), a)
 	for n := range shards {
-		s.seen.add(s.shardSlice(a, n), shard{a, n})
+		s.seen.Add(s.shardSlice(a, n), shard{a, n})
 	}
 }
 
-func (s *store) openSlice(a *account) int { return s.open.pages.Slice(accountHash(a.id)) }
+func (s *store) openSlice(a *account) int { return s.open.Slice(accountHash(a.id)) }
 
 func (s *store) shardSlice(a *account, n int) int {
 	return (int(accountHash(a.id)>>32%seenSlices) + n*(seenSlices/shards)) % seenSlices
@@ -84,62 +70,33 @@ func (s *store) shardSlice(a *account, n int) int {
 func (s *store) keep(a *account) {
 	for n := range shards {
 		if a.seen.dirty&(1<<n) != 0 {
-			s.seen.touch(s.shardSlice(a, n))
+			s.seen.Touch(s.shardSlice(a, n))
 		}
 	}
 	a.seen.dirty = 0
 }
 
 func (s *store) addPrincipal(p *principal) {
-	p.slice = s.people.pages.Slice(p.hash ^ accountHash(p.in.id))
-	s.people.add(p.slice, p)
-	s.people.touch(p.slice)
-}
-
-func (s *store) removePrincipal(p *principal) {
-	list := s.people.of[p.slice]
-	i, last := slices.Index(list, p), len(list)-1
-	list[i], list[last] = list[last], nil
-	s.people.of[p.slice] = list[:last]
-	s.people.touch(p.slice)
+	p.slice = s.people.Slice(p.hash ^ accountHash(p.in.id))
+	s.people.Add(p.slice, p)
 }
 
 // Snapshot implements detect.Detector.
 func (d *Detector) Snapshot(changed func(key string, state []byte)) error {
 	s := &d.state
-	for _, t := range [...]struct {
-		table  *table[*account]
-		append func([][]byte, *account) ([][]byte, error)
-	}{{&s.accounts, appendState}, {&s.open, appendOpen}} {
-		for i, dirty := range t.table.dirty {
-			if !dirty {
-				continue
-			}
-			slices.SortFunc(t.table.of[i], func(a, b *account) int { return a.id.Compare(b.id) })
-			var entries [][]byte
-			var err error
-			for _, a := range t.table.of[i] {
-				if entries, err = t.append(entries, a); err != nil {
-					return err
-				}
-			}
-			t.table.pages.Write(i, slices.Values(entries), changed)
+	compare := func(a, b *account) int { return a.id.Compare(b.id) }
+	for _, write := range [...]func() error{
+		func() error { return s.accounts.WriteChanged(compare, (*account).appendEntry, changed) },
+		func() error { return s.open.WriteChanged(compare, (*account).appendOpen, changed) },
+		func() error { return s.seen.WriteChanged(shard.compare, shard.appendEntry, changed) },
+		func() error {
+			return s.people.WriteChanged((*principal).compareNames, (*principal).appendEntry, changed)
+		},
+	} {
+		if err := write(); err != nil {
+			return err
 		}
 	}
-	for i, dirty := range s.seen.dirty {
-		if dirty {
-			s.seen.pages.Write(i, slices.Values(appendShards(s.seen.of[i])), changed)
-		}
-	}
-	for i, dirty := range s.people.dirty {
-		if dirty {
-			s.people.pages.Write(i, slices.Values(appendPeople(s.people.of[i])), changed)
-		}
-	}
-	clear(s.accounts.dirty)
-	clear(s.open.dirty)
-	clear(s.seen.dirty)
-	clear(s.people.dirty)
 	return nil
 }
 
@@ -147,31 +104,31 @@ func (d *Detector) Snapshot(changed func(key string, state []byte)) error {
 func (d *Detector) Restore(key string, state []byte) error {
 	s := &d.state
 	switch {
-	case s.accounts.pages.Owns(key):
-		return s.accounts.pages.Read(key, state, func(_ int, e []byte) error {
+	case s.accounts.Owns(key):
+		return s.accounts.Read(key, state, func(_ int, e []byte) error {
 			var saved savedAccount
 			if err := msgpack.Unmarshal(e, &saved); err != nil {
 				return err
 			}
 			return d.account(schemas.Account{Provider: schemas.Provider(saved.Provider), ID: saved.ID}).load(&saved)
 		})
-	case s.open.pages.Owns(key):
-		return s.open.pages.Read(key, state, d.readInsight)
-	case s.seen.pages.Owns(key):
-		return s.seen.pages.Read(key, state, d.readShard)
-	case s.people.pages.Owns(key):
-		return s.people.pages.Read(key, state, d.readPrincipal)
+	case s.open.Owns(key):
+		return s.open.Read(key, state, d.readInsight)
+	case s.seen.Owns(key):
+		return s.seen.Read(key, state, d.readShard)
+	case s.people.Owns(key):
+		return s.people.Read(key, state, d.readPrincipal)
 	}
 	return fmt.Errorf("state key %q: %w", key, errState)
 }
 
-func appendState(entries [][]byte, a *account) ([][]byte, error) {
+func (a *account) appendEntry(entries [][]byte) ([][]byte, error) {
 	b, err := msgpack.Marshal(a.save())
 	return append(entries, b), err
 }
 
 // appendOpen codes the open insights of an account, each by itself.
-func appendOpen(entries [][]byte, a *account) ([][]byte, error) {
+func (a *account) appendOpen(entries [][]byte) ([][]byte, error) {
 	for _, i := range a.open {
 		b, err := msgpack.Marshal(i.save(a))
 		if err != nil {
@@ -195,33 +152,31 @@ func (d *Detector) readInsight(slice int, e []byte) error {
 	return nil
 }
 
-// appendShards codes shards: account, number, newest day, and six bytes for each thing seen, its fingerprint and how many days
+func (s shard) compare(o shard) int { return cmp.Or(s.of.id.Compare(o.of.id), cmp.Compare(s.n, o.n)) }
+
+// appendEntry codes a shard: account, number, newest day, and six bytes for each thing seen, its fingerprint and how many days
 // before the newest it was used last.
-func appendShards(list []shard) (entries [][]byte) {
-	slices.SortFunc(list, func(x, y shard) int { return cmp.Or(x.of.id.Compare(y.of.id), cmp.Compare(x.n, y.n)) })
-	for _, s := range list {
-		var keys []fingerprint
-		newest := int32(math.MinInt32)
-		for f, day := range s.of.seen.last {
-			if shardOf(f) == s.n {
-				keys = append(keys, f)
-				newest = max(newest, day)
-			}
+func (s shard) appendEntry(entries [][]byte) ([][]byte, error) {
+	var keys []fingerprint
+	newest := int32(math.MinInt32)
+	for f, day := range s.of.seen.last {
+		if shardOf(f) == s.n {
+			keys = append(keys, f)
+			newest = max(newest, day)
 		}
-		if len(keys) == 0 {
-			continue
-		}
-		slices.Sort(keys)
-		b := appendAccount(nil, s.of.id)
-		b = append(b, byte(s.n))
-		b = binary.AppendVarint(b, int64(newest))
-		for _, f := range keys {
-			b = appendFingerprint(b, f)
-			b = append(b, byte(newest-s.of.seen.last[f])) // at most 90 days and the days of a jump, forgotten at the same roll
-		}
-		entries = append(entries, b)
 	}
-	return entries
+	if len(keys) == 0 {
+		return entries, nil
+	}
+	slices.Sort(keys)
+	b := appendAccount(nil, s.of.id)
+	b = append(b, byte(s.n))
+	b = binary.AppendVarint(b, int64(newest))
+	for _, f := range keys {
+		b = appendFingerprint(b, f)
+		b = append(b, byte(newest-s.of.seen.last[f])) // at most 90 days and the days of a jump, forgotten at the same roll
+	}
+	return append(entries, b), nil
 }
 
 func (d *Detector) readShard(slice int, e []byte) error {
@@ -243,31 +198,30 @@ func (d *Detector) readShard(slice int, e []byte) error {
 	return nil
 }
 
-// appendPeople codes principals, each by itself.
-func appendPeople(list []*principal) (entries [][]byte) {
-	slices.SortFunc(list, func(x, y *principal) int { return cmp.Or(x.in.id.Compare(y.in.id), cmp.Compare(x.hash, y.hash)) })
-	for _, p := range list {
-		b := appendAccount(nil, p.in.id)
-		b = binary.LittleEndian.AppendUint64(b, p.hash)
-		b = append(b, byte(p.kind), p.today, p.account)
-		b = binary.AppendVarint(b, int64(p.born))
-		b = binary.AppendVarint(b, int64(p.day))
-		b = appendFloat(b, p.days)
-		for _, n := range p.deep[2:] { // every active day has at least depth 1
-			b = appendFloat(b, n)
-		}
-		for _, l := range [...][]dated{p.nets, p.asns, p.countries, p.agents} {
-			b = append(b, byte(len(l)))
-			for _, e := range l {
-				b = appendFingerprint(b, e.fingerprint())
-				b = binary.AppendVarint(b, int64(p.day)-int64(e.day()))
-			}
-		}
-		b = appendFingerprint(b, p.country)
-		b = binary.AppendVarint(b, int64(p.at))
-		entries = append(entries, b)
+func (p *principal) compareNames(q *principal) int {
+	return cmp.Or(p.in.id.Compare(q.in.id), cmp.Compare(p.hash, q.hash))
+}
+
+// appendEntry codes a principal.
+func (p *principal) appendEntry(entries [][]byte) ([][]byte, error) {
+	b := appendAccount(nil, p.in.id)
+	b = binary.LittleEndian.AppendUint64(b, p.hash)
+	b = append(b, byte(p.kind), p.today, p.account)
+	b = binary.AppendVarint(b, int64(p.born))
+	b = binary.AppendVarint(b, int64(p.day))
+	b = appendFloat(b, p.days)
+	for _, n := range p.deep[2:] { // every active day has at least depth 1
+		b = appendFloat(b, n)
 	}
-	return entries
+	for _, l := range [...][]dated{p.nets, p.asns, p.countries, p.agents} {
+		b = append(b, byte(len(l)))
+		for _, e := range l {
+			b = appendFingerprint(b, e.fingerprint())
+			b = binary.AppendVarint(b, int64(p.day)-int64(e.day()))
+		}
+	}
+	b = appendFingerprint(b, p.country)
+	return append(entries, binary.AppendVarint(b, int64(p.at))), nil
 }
 
 func (d *Detector) readPrincipal(slice int, e []byte) error {
@@ -301,7 +255,6 @@ func (d *Detector) readPrincipal(slice int, e []byte) error {
 	if d.state.addPrincipal(p); p.slice != slice {
 		return errState
 	}
-	d.state.people.dirty[slice] = false
 	a.people[p.hash] = p
 	return nil
 }
