@@ -184,8 +184,8 @@ func (t *task) finding(s *series, kind schemas.FindingKind, end schemas.Minute, 
 		Ordinal: s.ordinal - 1,
 		Start:   o.start,
 		Statistics: schemas.Statistics{
-			Insight:          round6(float64(seen.count) / minutes),
-			Baseline:         round6(o.baseline),
+			Insight:          schemas.Round(float64(seen.count) / minutes),
+			Baseline:         schemas.Round(o.baseline),
 			InsightDuration:  uint32(end - o.start),
 			BaselineDuration: o.covered,
 			InsightCount:     seen.count,
@@ -194,30 +194,30 @@ func (t *task) finding(s *series, kind schemas.FindingKind, end schemas.Minute, 
 			ModelVersion:   ModelVersion,
 			Route:          route,
 			Direction:      "rise",
-			Log10P:         round6(e.lnP / ln10),
-			OneIn:          round6(min(Exp(-e.lnP), 1e300)),
-			Alpha:          round6(o.line.alpha),
-			Tested30d:      round6(o.line.tested),
-			BudgetPerMonth: round6(o.line.budget),
-			ModelAgeDays:   round6(e.ageDays),
+			Log10P:         schemas.Round(e.lnP / ln10),
+			OneIn:          schemas.Round(min(Exp(-e.lnP), 1e300)),
+			Alpha:          schemas.Round(o.line.alpha),
+			Tested30d:      schemas.Round(o.line.tested),
+			BudgetPerMonth: schemas.Round(o.line.budget),
+			ModelAgeDays:   schemas.Round(e.ageDays),
 			Confirmed:      o.confirmed,
 			SampleEventIDs: seen.samples,
 			EndReason:      reason,
 			Rate: &schemas.RateWhy{
 				WindowMinutes: WindowMinutes[e.window],
-				Observed:      round6(e.s),
-				Expected:      round6(e.m),
-				Ratio:         round6((e.s + small) / (e.m + small)),
-				NormalMax:     round6(e.normalMax),
-				RatePerMinute: round6(e.lambda),
-				Season:        round6(e.season),
-				Spread:        round6(e.spread),
-				Blocks:        round6(e.blocks),
+				Observed:      schemas.Round(e.s),
+				Expected:      schemas.Round(e.m),
+				Ratio:         schemas.Round((e.s + small) / (e.m + small)),
+				NormalMax:     schemas.Round(e.normalMax),
+				RatePerMinute: schemas.Round(e.lambda),
+				Season:        schemas.Round(e.season),
+				Spread:        schemas.Round(e.spread),
+				Blocks:        schemas.Round(e.blocks),
 
-				ErrorRatio:         round6(e.share),
-				ErrorRatioBaseline: round6(e.usualShare),
+				ErrorRatio:         schemas.Round(e.share),
+				ErrorRatioBaseline: schemas.Round(e.usualShare),
 				Breadth:            uint32(e.kinds + 0.5),
-				BreadthExpected:    round6(e.kindsMean),
+				BreadthExpected:    schemas.Round(e.kindsMean),
 				DormantDays:        e.dormant,
 			},
 		},
@@ -244,12 +244,12 @@ func (t *task) explain(f *schemas.Finding, d int, seen *sketch, base []usualShar
 	var insight, baseline []schemas.Attributed
 	for _, c := range top {
 		if v, ok := n.value(d, c.id); ok && len(insight) < schemas.MaxAttributed {
-			insight = append(insight, schemas.Attributed{Value: v, Average: round6(float64(c.sure()) / minutes)})
+			insight = append(insight, schemas.Attributed{Value: v, Average: schemas.Round(float64(c.sure()) / minutes)})
 		}
 	}
 	for _, c := range base {
 		if v, ok := n.value(d, c.id); ok {
-			baseline = append(baseline, schemas.Attributed{Value: v, Average: round6(float64(c.share * f.Statistics.Baseline))})
+			baseline = append(baseline, schemas.Attributed{Value: v, Average: schemas.Round(float64(c.share * f.Statistics.Baseline))})
 		}
 	}
 	if d < attributed && len(insight)+len(baseline) == 0 || d == apiRelated && !t.config.API {
@@ -264,7 +264,7 @@ func (t *task) explain(f *schemas.Finding, d int, seen *sketch, base []usualShar
 		if i := slices.IndexFunc(baseline, func(b schemas.Attributed) bool { return b.Value == v.Value }); i >= 0 {
 			dr.Baseline = baseline[i].Average
 			if dr.Baseline > 0 {
-				dr.Lift = round6(v.Average / dr.Baseline)
+				dr.Lift = schemas.Round(v.Average / dr.Baseline)
 			}
 		}
 		f.Why.Drivers = append(f.Why.Drivers, dr)
@@ -283,16 +283,4 @@ func (n *names) value(d int, id uint32) (string, bool) {
 		return "null", true
 	}
 	return "", false
-}
-
-// round6 rounds to six significant digits, as everything that is published.
-func round6(x float64) float64 {
-	if x == 0 || x != x {
-		return 0
-	}
-	r, err := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 6, 64), 64)
-	if err != nil { // an infinity
-		return 0
-	}
-	return r
 }

@@ -2,16 +2,19 @@ package model
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/trailvane/trailvane/pipeline/detect"
+	"github.com/trailvane/trailvane/schemas"
 )
 
 // NearMisses returns what came nearest to an insight since the beginning, nearest first, at most detect.MaxNearMisses. Minutes
 // of the learning time are not among them. The machine remembers eight of each account.
 func (m *Machine) NearMisses() []detect.NearMiss {
 	var out []detect.NearMiss
-	for _, a := range m.sorted() {
+	for _, id := range slices.SortedFunc(maps.Keys(m.accounts), schemas.Account.Compare) {
+		a := m.accounts[id]
 		all := account{near: slices.Clone(a.near)}
 		for _, name := range sortedKeys(a.regions) {
 			r := a.regions[name]
@@ -24,7 +27,7 @@ func (m *Machine) NearMisses() []detect.NearMiss {
 		for _, n := range all.near {
 			out = append(out, detect.NearMiss{
 				Type: m.config.Type, Account: a.id, Region: n.region, Object: n.key, At: n.minute,
-				Log10P: round6(n.lnP / ln10), Line: round6(n.line / ln10), Text: n.text(),
+				Log10P: schemas.Round(n.lnP / ln10), Line: schemas.Round(n.line / ln10), Text: n.text(),
 			})
 		}
 	}
@@ -50,19 +53,11 @@ func (n *nearMiss) text() string {
 // Learning returns the accounts whose learning time is not over, sorted by account.
 func (m *Machine) Learning() []detect.Learning {
 	var out []detect.Learning
-	for _, a := range m.sorted() {
+	for _, id := range slices.SortedFunc(maps.Keys(m.accounts), schemas.Account.Compare) {
+		a := m.accounts[id]
 		if l, ok := a.age.Learning(m.config.Type, a.id); ok {
 			out = append(out, l)
 		}
 	}
 	return out
-}
-
-func (m *Machine) sorted() []*account {
-	var all []*account
-	for _, a := range m.accounts {
-		all = append(all, a)
-	}
-	slices.SortFunc(all, func(a, b *account) int { return a.id.Compare(b.id) })
-	return all
 }

@@ -1,6 +1,7 @@
 package operator
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -54,7 +55,8 @@ func (n *nearMiss) distance() float64 { return n.lnP - n.line }
 // among them. The machine remembers eight of each account.
 func (m *Machine) NearMisses() []detect.NearMiss {
 	var out []detect.NearMiss
-	for _, a := range m.sorted() {
+	for _, id := range slices.SortedFunc(maps.Keys(m.accounts), schemas.Account.Compare) {
+		a := m.accounts[id]
 		for _, n := range a.near {
 			out = append(out, detect.NearMiss{Type: m.config.Type, Account: a.id, Region: n.region, Object: n.object,
 				At:    n.minute,
@@ -68,19 +70,11 @@ func (m *Machine) NearMisses() []detect.NearMiss {
 // Learning returns the accounts whose learning time is not over, sorted by account.
 func (m *Machine) Learning() []detect.Learning {
 	var out []detect.Learning
-	for _, a := range m.sorted() {
+	for _, id := range slices.SortedFunc(maps.Keys(m.accounts), schemas.Account.Compare) {
+		a := m.accounts[id]
 		if l, ok := a.age.Learning(m.config.Type, a.id); ok {
 			out = append(out, l)
 		}
 	}
 	return out
-}
-
-func (m *Machine) sorted() []*account {
-	var all []*account
-	for _, a := range m.accounts {
-		all = append(all, a)
-	}
-	slices.SortFunc(all, func(a, b *account) int { return a.id.Compare(b.id) })
-	return all
 }

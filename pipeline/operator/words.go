@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/cespare/xxhash/v2"
+	"github.com/trailvane/trailvane/pipeline/model"
 	"github.com/trailvane/trailvane/schemas"
 )
 
@@ -21,10 +22,8 @@ func operatorName(kind schemas.PrincipalType, principal string) string {
 		sum := strconv.FormatUint(xxhash.Sum64String(principal), 16)
 		principal = strings.ToValidUTF8(principal[:maxPrincipal-20], "") + "#" + sum
 	}
-	return kindNames[min(kind, schemas.ServicePrincipal+1)] + ":" + principal
+	return model.PrincipalKind(kind) + ":" + principal
 }
-
-var kindNames = [...]string{"principal", "root", "user", "role", "federated", "service", "principal"}
 
 // Hashes of operators, item sets and pairs have 48 bits, to save a quarter of their state: of ten thousand, two are equal once
 // in five million accounts.

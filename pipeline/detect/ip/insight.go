@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/trailvane/trailvane/schemas"
@@ -171,7 +170,7 @@ func (t *task) finding(i *insight, kind schemas.FindingKind, reason schemas.EndR
 	f := schemas.Finding{
 		Kind: kind, Key: i.object + " " + dayText(i.day), Object: i.object, Start: i.start,
 		Statistics: schemas.Statistics{
-			Insight:          round6(float64(i.count) / float64(minutes)),
+			Insight:          schemas.Round(float64(i.count) / float64(minutes)),
 			InsightDuration:  uint32(minutes),
 			BaselineDuration: t.covered(i.start),
 			InsightCount:     i.count,
@@ -190,7 +189,7 @@ func (t *task) finding(i *insight, kind schemas.FindingKind, reason schemas.EndR
 		slices.SortFunc(top, func(x, y counted) int { return cmp.Or(cmp.Compare(y.N, x.N), strings.Compare(x.Value, y.Value)) })
 		for _, c := range top {
 			if c.Value != "" && len(values) < schemas.MaxAttributed { // a record that does not say is no answer
-				values = append(values, schemas.Attributed{Value: c.Value, Average: round6(float64(c.N) / float64(minutes))})
+				values = append(values, schemas.Attributed{Value: c.Value, Average: schemas.Round(float64(c.N) / float64(minutes))})
 			}
 		}
 		if d < attributed && len(values) > 0 {
@@ -217,18 +216,4 @@ func dayText(day int32) string {
 	const date = len("2006-01-02")
 	text := schemas.Minute(min(int64(day)*int64(schemas.Day), 1<<31-1)).String()
 	return text[:min(date, len(text))]
-}
-
-func itoa(n int) string { return strconv.Itoa(n) }
-
-// round6 rounds to six significant digits, as everything that is published.
-func round6(x float64) float64 {
-	if x == 0 || x != x {
-		return 0
-	}
-	r, err := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 6, 64), 64)
-	if err != nil { // an infinity
-		return 0
-	}
-	return r
 }

@@ -2,6 +2,7 @@ package ip
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/trailvane/trailvane/pipeline/model"
@@ -125,11 +126,11 @@ func (t *task) explain(p *principal, s *slot, v *verdict) schemas.Why {
 	score := v.score[v.route]
 	w := schemas.Why{
 		Detector: "ip", ModelVersion: ModelVersion, Route: routeNames[v.route],
-		Log10P: -round6(score / ln10), OneIn: round6(model.Exp(score)), Alpha: round6(model.Exp(-v.line[v.route])),
-		Tested30d: round6(a.news.month()), BudgetPerMonth: round6(t.budget), Confirmed: true,
-		ModelAgeDays: round6(float64(int64(a.age.Newest)-int64(a.age.Born)) / float64(schemas.Day)),
+		Log10P: -schemas.Round(score / ln10), OneIn: schemas.Round(model.Exp(score)), Alpha: schemas.Round(model.Exp(-v.line[v.route])),
+		Tested30d: schemas.Round(a.news.month()), BudgetPerMonth: schemas.Round(t.budget), Confirmed: true,
+		ModelAgeDays: schemas.Round(float64(int64(a.age.Newest)-int64(a.age.Born)) / float64(schemas.Day)),
 		Address: &schemas.AddressWhy{
-			AccountKnew: knew(depth[ofAccount], s), PrincipalKnew: knew(depth[ofPrincipal], s), PrincipalDays: round6(float64(p.days)),
+			AccountKnew: knew(depth[ofAccount], s), PrincipalKnew: knew(depth[ofPrincipal], s), PrincipalDays: schemas.Round(float64(p.days)),
 			Modifiers: v.modifiers, ASN: strings.Clone(s.asn), Country: strings.Clone(s.country),
 		},
 	}
@@ -147,7 +148,7 @@ func (t *task) explain(p *principal, s *slot, v *verdict) schemas.Why {
 	if w.Address.BackOff != "principal" && habits.days < weightKind {
 		w.Address.BackOff = "shipped"
 	}
-	w.Address.NoveltyDays = round6(days)
+	w.Address.NoveltyDays = schemas.Round(days)
 	return w
 }
 
@@ -167,7 +168,7 @@ func knew(depth int, s *slot) string {
 	case depth == 4 && s.country != "":
 		return "its country (" + s.country + ")"
 	}
-	return "its " + family + itoa(bits[depth])
+	return "its " + family + strconv.Itoa(bits[depth])
 }
 
 // stranger deals with a request from an address that the account does not know, and reports whether its caller may be

@@ -1,8 +1,8 @@
 package ip
 
 import (
-	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -54,11 +54,12 @@ func (t *task) offer(p *principal, s *slot, r *schemas.Row, v *verdict) {
 // NearMisses implements detect.Explainer. The nearest ones are remembered from the beginning, eight of each account.
 func (d *Detector) NearMisses() []detect.NearMiss {
 	var out []detect.NearMiss
-	for _, a := range d.sorted() {
+	for _, id := range slices.SortedFunc(maps.Keys(d.accounts), schemas.Account.Compare) {
+		a := d.accounts[id]
 		for _, n := range a.near {
 			out = append(out, detect.NearMiss{
 				Type: Type, Account: a.id, Region: n.Region, Object: n.Object, At: schemas.Minute(n.Minute), Count: n.Count,
-				Log10P: -round6(n.Score / ln10), Line: -round6(n.Line / ln10), Text: n.Text,
+				Log10P: -schemas.Round(n.Score / ln10), Line: -schemas.Round(n.Line / ln10), Text: n.Text,
 			})
 		}
 	}
@@ -69,19 +70,11 @@ func (d *Detector) NearMisses() []detect.NearMiss {
 // Learning implements detect.Explainer.
 func (d *Detector) Learning() []detect.Learning {
 	var out []detect.Learning
-	for _, a := range d.sorted() {
+	for _, id := range slices.SortedFunc(maps.Keys(d.accounts), schemas.Account.Compare) {
+		a := d.accounts[id]
 		if l, ok := a.age.Learning(Type, a.id); ok {
 			out = append(out, l)
 		}
 	}
 	return out
-}
-
-func (d *Detector) sorted() []*account {
-	var all []*account
-	for _, a := range d.accounts {
-		all = append(all, a)
-	}
-	slices.SortFunc(all, func(a, b *account) int { return cmp.Or(a.id.Compare(b.id)) })
-	return all
 }
