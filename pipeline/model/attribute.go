@@ -20,8 +20,6 @@ const (
 
 const (
 	attributed = 4   // dimensions that the vendors list as attributions
-	topValues  = 8   // values counted per dimension; five of them are reported
-	maxValue   = 256 // bytes of a value that are kept: user agents are longer, but not different beyond that
 	maxTuples  = 32  // distinct tuples of a key and minute that are told apart; real bursts have a handful …
 	maxAPIs    = 128 // … but with the API among their values, as many as a scan of a cloud's services makes in a minute
 	maxSamples = 5   // event ids kept of an insight
@@ -67,7 +65,7 @@ func (n *names) intern(s string) uint32 {
 		return id
 	}
 	if len(s) > maxValue {
-		s = strings.ToValidUTF8(s[:maxValue], "")
+		s = Bound(s)
 		if id, ok := n.id[s]; ok {
 			return id
 		}
@@ -162,41 +160,10 @@ func (n *names) less(a, b tuple) bool {
 	return ha < hb || ha == hb && n.compare(row{of: a}, row{of: b}) < 0
 }
 
-// A topK counts the most frequent values of one dimension, by Space-Saving: a new value takes over the smallest count.
-type topK []counted
-
-type counted struct {
-	id   uint32
-	n    uint64
-	over uint64 // of n, what may be of the values before it
-}
-
-// sure is how often a value came at least: of a scan's two hundred calls, each made once, none was made 25 times.
-func (c counted) sure() uint64 { return c.n - min(c.n, c.over) }
-
-func (t *topK) add(id uint32, n uint64) {
-	smallest := 0
-	for i, c := range *t {
-		if c.id == id {
-			(*t)[i].n += n
-			return
-		}
-		if c.n < (*t)[smallest].n {
-			smallest = i
-		}
-	}
-	if len(*t) < topValues {
-		*t = append(*t, counted{id: id, n: n})
-		return
-	}
-	old := (*t)[smallest].n
-	(*t)[smallest] = counted{id, old + n, old}
-}
-
 // A sketch counts the values of all dimensions of a stretch of time.
 type sketch struct {
 	count   uint64
-	top     [dimensions]topK
+	top     [dimensions]Top[uint32]
 	samples []string
 }
 
@@ -208,7 +175,7 @@ func (s *sketch) add(rows []row) {
 			continue
 		}
 		for d, id := range r.of {
-			s.top[d].add(id, r.count)
+			s.top[d].Add(id, r.count)
 		}
 		if r.sample != "" && len(s.samples) < maxSamples && !slices.Contains(s.samples, r.sample) {
 			s.samples = append(s.samples, r.sample)
@@ -276,7 +243,7 @@ func addUsual(top []usualValue, id uint32, n float64) []usualValue {
 			smallest = i
 		}
 	}
-	if len(top) < topValues {
+	if len(top) < TopValues {
 		return append(top, usualValue{id, float32(n)})
 	}
 	top[smallest].id = id
@@ -324,7 +291,7 @@ func (s *series) refer(visit func(*uint32)) {
 	for d := range dimensions {
 		if s.run != nil {
 			for i := range s.run.main.top[d] {
-				visit(&s.run.main.top[d][i].id)
+				visit(&s.run.main.top[d][i].Value)
 			}
 		}
 		if s.usual != nil {

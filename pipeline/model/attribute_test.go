@@ -53,19 +53,19 @@ func TestPendingRowsKnowNoOrder(t *testing.T) {
 
 // Space-Saving finds what is frequent among much that is not, and never counts too little.
 func TestTopK(t *testing.T) {
-	var top topK
+	var top Top[uint32]
 	for i := range uint32(10000) {
-		top.add(2+i%4, 10)
-		top.add(100+i, 1)
+		top.Add(2+i%4, 10)
+		top.Add(100+i, 1)
 	}
-	slices.SortFunc(top, func(a, b counted) int { return cmp.Compare(b.n, a.n) })
+	slices.SortFunc(top, func(a, b Counted[uint32]) int { return cmp.Compare(b.N, a.N) })
 	for i, c := range top[:4] {
-		if c.id < 2 || c.id > 5 || c.n < 25000 {
+		if c.Value < 2 || c.Value > 5 || c.N < 25000 {
 			t.Errorf("place %d: %+v", i, c)
 		}
 	}
-	if len(top) != topValues {
-		t.Errorf("%d values, want %d", len(top), topValues)
+	if len(top) != TopValues {
+		t.Errorf("%d values, want %d", len(top), TopValues)
 	}
 }
 

@@ -238,13 +238,13 @@ func (t *task) finding(s *series, kind schemas.FindingKind, end schemas.Minute, 
 func (t *task) explain(f *schemas.Finding, d int, seen *sketch, base []usualShare, minutes float64) {
 	n := &t.account.names
 	top := slices.Clone(seen.top[d])
-	slices.SortFunc(top, func(x, y counted) int {
-		return cmp.Or(cmp.Compare(y.sure(), x.sure()), cmp.Compare(n.of[x.id], n.of[y.id]))
+	slices.SortFunc(top, func(x, y Counted[uint32]) int {
+		return cmp.Or(cmp.Compare(y.Sure(), x.Sure()), cmp.Compare(n.of[x.Value], n.of[y.Value]))
 	})
 	var insight, baseline []schemas.Attributed
 	for _, c := range top {
-		if v, ok := n.value(d, c.id); ok && len(insight) < schemas.MaxAttributed {
-			insight = append(insight, schemas.Attributed{Value: v, Average: schemas.Round(float64(c.sure()) / minutes)})
+		if v, ok := n.value(d, c.Value); ok && len(insight) < schemas.MaxAttributed {
+			insight = append(insight, schemas.Attributed{Value: v, Average: schemas.Round(float64(c.Sure()) / minutes)})
 		}
 	}
 	for _, c := range base {

@@ -87,7 +87,7 @@ func (s *series) read(r *reader) { // the key is read
 	if hasUsual {
 		s.usual = &usual{day: r.int32()}
 		for d := range s.usual.top {
-			for range r.upTo(topValues) {
+			for range r.upTo(TopValues) {
 				s.usual.top[d] = append(s.usual.top[d], usualValue{n.intern(r.string()), r.float32()})
 			}
 		}
@@ -197,9 +197,9 @@ func (s *sketch) append(w *writer, n *names) {
 	for _, top := range s.top {
 		w.uint(uint64(len(top)))
 		for _, c := range top {
-			w.string(n.of[c.id])
-			w.uint(c.n)
-			w.uint(c.over)
+			w.string(n.of[c.Value])
+			w.uint(c.N)
+			w.uint(c.Over)
 		}
 	}
 	w.uint(uint64(len(s.samples)))
@@ -211,8 +211,8 @@ func (s *sketch) append(w *writer, n *names) {
 func (s *sketch) read(r *reader, n *names) {
 	s.count = r.uint()
 	for d := range s.top {
-		for range r.upTo(topValues) {
-			s.top[d] = append(s.top[d], counted{n.intern(r.string()), r.uint(), r.uint()})
+		for range r.upTo(TopValues) {
+			s.top[d] = append(s.top[d], Counted[uint32]{Value: n.intern(r.string()), N: r.uint(), Over: r.uint()})
 		}
 	}
 	for range r.upTo(maxSamples) {
@@ -292,7 +292,7 @@ func (o *insight) read(r *reader, n *names) {
 	o.covered = uint32(r.upTo(1<<32 - 1))
 	o.continues = r.int()
 	for d := range o.usual {
-		for range r.upTo(topValues) {
+		for range r.upTo(TopValues) {
 			o.usual[d] = append(o.usual[d], usualShare{n.intern(r.string()), r.float()})
 		}
 	}

@@ -19,9 +19,7 @@ const (
 	maxOpen = 32
 
 	maxSamples = 5
-	maxSample  = 64  // bytes of an event id: those of both vendors have 36
-	maxText    = 256 // bytes of a value among attributions
-	topValues  = 8   // values counted per dimension; five of them are told
+	maxSample  = 64 // bytes of an event id: those of both vendors have 36
 
 	continueTime = 30 // minutes after an End in which a new insight continues the old one
 )
@@ -50,7 +48,7 @@ type insight struct {
 	ordinal             uint32
 	start, last         schemas.Minute
 	count, denied       uint64
-	top                 [dimensions][]counted
+	top                 [dimensions]model.TopTexts
 	samples             []string
 	best                verdict // the most unusual event
 	root                bool
@@ -58,11 +56,6 @@ type insight struct {
 	covered             uint32
 	tested, budget, age float64
 	continues           int64 // ordinal of the insight that this one continues, -1 for none
-}
-
-type counted struct {
-	value string
-	n     uint64
 }
 
 // openOf returns the open insight of a pair.
@@ -155,7 +148,7 @@ func (t *task) add(o *insight, c *call) {
 	for d, value := range [...]string{principal: t.text(r.Principal), userAgent: t.text(r.UserAgent),
 		api:       c.service + "/" + c.event,
 		errorCode: code, sourceIP: t.text(r.SourceIP), accessKey: t.text(r.AccessKey)} {
-		o.top[d] = addTop(o.top[d], clip(value), uint64(r.Count))
+		o.top[d].Add(value, uint64(r.Count))
 	}
 	if id := r.Sample; id != "" && len(o.samples) < maxSamples {
 		if id = strings.Clone(id[:min(len(id), maxSample)]); !slices.Contains(o.samples, id) {
@@ -169,38 +162,9 @@ func (t *task) support(r *schemas.Row) {
 	op := operatorHash(r.PrincipalType, t.text(r.Principal))
 	for _, o := range t.account.open {
 		if o.op == op && o.region == t.region.name && r.Minute >= o.start && r.Minute < later(o.last, quiet) {
-			o.top[indirect] = addTop(o.top[indirect], clip(t.text(r.Service)+"/"+t.text(r.Name)), uint64(r.Count))
+			o.top[indirect].Add(t.text(r.Service)+"/"+t.text(r.Name), uint64(r.Count))
 		}
 	}
-}
-
-func clip(s string) string {
-	if len(s) > maxText {
-		s = strings.ToValidUTF8(s[:maxText], "")
-	}
-	return s
-}
-
-// addTop counts by Space-Saving: a new value takes over the smallest count.
-func addTop(top []counted, value string, n uint64) []counted {
-	if value == "" {
-		return top
-	}
-	smallest := 0
-	for i := range top {
-		if top[i].value == value {
-			top[i].n += n
-			return top
-		}
-		if top[i].n < top[smallest].n {
-			smallest = i
-		}
-	}
-	if len(top) < topValues {
-		return append(top, counted{strings.Clone(value), n})
-	}
-	top[smallest] = counted{strings.Clone(value), top[smallest].n + n}
-	return top
 }
 
 // later adds to a minute; a log may claim any year.
@@ -296,9 +260,8 @@ func (t *task) finding(o *insight, kind schemas.FindingKind, end schemas.Minute,
 		f.Attributions = append(f.Attributions, o.attribution(d, minutes))
 	}
 	for d := sourceIP; d < dimensions; d++ {
-		for _, v := range ordered(o.top[d]) {
-			f.Why.Drivers = append(f.Why.Drivers, schemas.Driver{Dimension: dimensionNames[d], Value: v.value,
-				Insight: schemas.Round(float64(v.n) / minutes)})
+		for _, v := range o.top[d].Attributed(minutes) {
+			f.Why.Drivers = append(f.Why.Drivers, schemas.Driver{Dimension: dimensionNames[d], Value: v.Value, Insight: v.Average})
 		}
 	}
 	f.Why.Text = sentence(&f, b.shown)
@@ -309,21 +272,11 @@ const ln10 = 2.302585092994045684
 
 // attribution tells the most frequent values of a dimension. Only the operator has a normal: its own events of the week before.
 func (o *insight) attribution(d int, minutes float64) schemas.Attribution {
-	a := schemas.Attribution{Attribute: dimensionNames[d]}
-	for _, v := range ordered(o.top[d]) {
-		a.Insight = append(a.Insight, schemas.Attributed{Value: v.value, Average: schemas.Round(float64(v.n) / minutes)})
-	}
+	a := schemas.Attribution{Attribute: dimensionNames[d], Insight: o.top[d].Attributed(minutes)}
 	if d == principal && o.op != 0 && o.baseline > 0 && len(a.Insight) == 1 {
 		a.Baseline = []schemas.Attributed{{Value: a.Insight[0].Value, Average: schemas.Round(o.baseline)}}
 	}
 	return a
-}
-
-// ordered returns the values that are told, the most frequent first.
-func ordered(top []counted) []counted {
-	out := slices.Clone(top)
-	slices.SortFunc(out, func(x, y counted) int { return cmp.Or(cmp.Compare(y.n, x.n), strings.Compare(x.value, y.value)) })
-	return out[:min(len(out), schemas.MaxAttributed)]
 }
 
 func rounded(in []schemas.Surprise) []schemas.Surprise {

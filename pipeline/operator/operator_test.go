@@ -232,7 +232,7 @@ func TestHostile(t *testing.T) {
 				c.Type, c.Count, c.SourceIP, c.UserAgent, c.ASN, c.Service, c.Event = kind, math.MaxUint32, long, long, long, long, long
 				c.Traits.Target, c.Traits.Auth, c.Error = schemas.Target(kind), schemas.Auth(kind), long
 				for _, g := range observe(m, f.Pane([]detecttest.Call{c, policyCall(c.Minute, who)})) {
-					if len(g.Key) > 1200 || len(g.Why.Text) > 2000 || len(g.Object) > maxText {
+					if len(g.Key) > 1200 || len(g.Why.Text) > 2000 || len(g.Object) > 256 {
 						t.Fatalf("key of %d bytes, text of %d, object of %d", len(g.Key), len(g.Why.Text), len(g.Object))
 					}
 					for _, x := range []float64{g.Why.Log10P, g.Why.OneIn, g.Statistics.Insight,

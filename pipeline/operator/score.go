@@ -29,8 +29,8 @@ type call struct {
 func (t *task) call(r *schemas.Row) call {
 	who, ip, asn := t.text(r.Principal), t.text(r.SourceIP), t.text(r.ASN)
 	c := call{row: r, op: operatorHash(r.PrincipalType, who), shown: shown(r.PrincipalType, who),
-		service: clip(t.text(r.Service)),
-		event:   clip(t.text(r.Name)), hour: hourBit(r.Minute), target: min(r.Target, schemas.RootTarget)}
+		service: model.Bound(t.text(r.Service)),
+		event:   model.Bound(t.text(r.Name)), hour: hourBit(r.Minute), target: min(r.Target, schemas.RootTarget)}
 	c.name = operatorName(r.PrincipalType, who)
 	c.svc = hashOf(c.service)
 	if c.target == schemas.SelfTarget {
@@ -42,7 +42,7 @@ func (t *task) call(r *schemas.Row) call {
 		c.group = hashOf(c.groupName)&hashBits | 1
 	}
 	if ip != "" {
-		c.net = clip(network(ip))
+		c.net = model.Bound(network(ip))
 		c.netHash = placeHash(network(ip))
 	}
 	if asn != "" {

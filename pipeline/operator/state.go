@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/trailvane/trailvane/pipeline/model"
 	"github.com/trailvane/trailvane/schemas"
 )
 
@@ -438,10 +439,11 @@ func (o *insight) append(w *writer) {
 	w.uint(o.count)
 	w.uint(o.denied)
 	for _, top := range o.top {
-		w.uint(uint64(len(top)))
-		for _, c := range top {
-			w.string(c.value)
-			w.uint(c.n)
+		w.uint(uint64(len(top.Top)))
+		for _, c := range top.Top {
+			w.string(c.Value)
+			w.uint(c.N)
+			w.uint(c.Over)
 		}
 	}
 	w.uint(uint64(len(o.samples)))
@@ -484,8 +486,8 @@ func readInsight(r *reader) *insight {
 		r.fail()
 	}
 	for d := range o.top {
-		for range r.upTo(topValues) {
-			o.top[d] = append(o.top[d], counted{r.string(), r.uint()})
+		for range r.upTo(model.TopValues) {
+			o.top[d].Top = append(o.top[d].Top, model.Counted[string]{Value: r.string(), N: r.uint(), Over: r.uint()})
 		}
 	}
 	for range r.upTo(maxSamples) {

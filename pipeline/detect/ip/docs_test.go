@@ -97,6 +97,23 @@ func TestAttributions(t *testing.T) {
 	}
 }
 
+// Of two hundred programs with a call each none is said to have made many.
+func TestAttributionsAreSure(t *testing.T) {
+	d, f := habit(t)
+	var calls []detecttest.Call
+	for i := range schemas.Minute(200) {
+		c := call(start+i/10, "198.51.100.9", "alice")
+		c.UserAgent = fmt.Sprint("agent ", i)
+		calls = append(calls, c)
+	}
+	found := watch(d, append(f.Panes(calls, 1), f.End()))
+	for _, a := range found[len(found)-1].Attributions {
+		if a.Attribute == schemas.UserAgentAttribute && a.Insight[0].Average > 0.05 {
+			t.Errorf("one call in 20 minutes is %+v", a.Insight)
+		}
+	}
+}
+
 // Every finding says what the account and the principal knew, whose habits decided, and what it was compared with.
 func TestWhy(t *testing.T) {
 	d, f := habit(t)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/trailvane/trailvane/pipeline/model"
 	"github.com/trailvane/trailvane/schemas"
 )
 
@@ -24,7 +25,7 @@ type insight struct {
 	standing    bool   // the tenth of the day stands for all further ones
 	more        uint64
 	fresh       bool // not told yet; never in state
-	top         [dimensions]topK
+	top         [dimensions]model.TopTexts
 	samples     []string
 	why         schemas.Why
 }
@@ -61,52 +62,12 @@ var dimensionNames = [dimensions]string{
 }
 
 const (
-	topValues  = 8 // values counted per dimension, so that the five reported ones are right
-	maxValue   = 256
 	maxSamples = 5
 	maxSample  = 64 // bytes of an event id: those of both vendors have 36
 )
 
-// A topK counts the most frequent values of one dimension by Space-Saving: a new value takes over the smallest count.
-type topK []counted
-
-type counted struct {
-	_msgpack struct{} `msgpack:",as_array"` //nolint:unused // read by msgpack
-
-	Value string
-	N     uint64
-}
-
-func (t *topK) add(v string, n uint64) {
-	v = bound(v)
-	smallest := 0
-	for i, c := range *t {
-		if c.Value == v {
-			(*t)[i].N += n
-			return
-		}
-		if c.N < (*t)[smallest].N {
-			smallest = i
-		}
-	}
-	if len(*t) < topValues {
-		*t = append(*t, counted{Value: strings.Clone(v), N: n})
-		return
-	}
-	(*t)[smallest].Value = strings.Clone(v) // not the dictionary of a whole pane
-	(*t)[smallest].N += n
-}
-
-// bound cuts a value to what is kept of it: user agents are longer, but not different beyond that.
-func bound(v string) string {
-	if len(v) > maxValue {
-		v = strings.ToValidUTF8(v[:maxValue], "")
-	}
-	return v
-}
-
 // cut bounds a value, and does not hold on to the dictionary of a pane.
-func cut(v string) string { return strings.Clone(bound(v)) }
+func cut(v string) string { return strings.Clone(model.Bound(v)) }
 
 // collect adds a row to the insight that is open for its address, region and day. Rows from before the Start come late, and
 // are outside of the insight.
@@ -118,12 +79,12 @@ func (t *task) collect(s *slot, r *schemas.Row) {
 		i.last = max(i.last, r.Minute)
 		n := uint64(r.Count)
 		i.count += n
-		i.top[userAgent].add(t.text(r.UserAgent), n)
-		i.top[principalID].add(t.text(r.Principal), n)
-		i.top[apiRelated].add(t.text(r.Service)+"/"+t.text(r.Name), n)
-		i.top[errorCode].add(cmp.Or(t.text(r.ErrorCode), schemas.NoError), n)
-		i.top[sourceIP].add(i.object, n)
-		i.top[accessKey].add(t.text(r.AccessKey), n)
+		i.top[userAgent].Add(t.text(r.UserAgent), n)
+		i.top[principalID].Add(t.text(r.Principal), n)
+		i.top[apiRelated].Add(t.text(r.Service)+"/"+t.text(r.Name), n)
+		i.top[errorCode].Add(cmp.Or(t.text(r.ErrorCode), schemas.NoError), n)
+		i.top[sourceIP].Add(i.object, n)
+		i.top[accessKey].Add(t.text(r.AccessKey), n)
 		if r.Sample != "" && len(i.samples) < maxSamples {
 			i.samples = append(i.samples, strings.Clone(r.Sample[:min(len(r.Sample), maxSample)]))
 		}
@@ -184,14 +145,7 @@ func (t *task) finding(i *insight, kind schemas.FindingKind, reason schemas.EndR
 		f.End = i.last + 1
 	}
 	for d := range dimensions {
-		var values []schemas.Attributed
-		top := slices.Clone(i.top[d])
-		slices.SortFunc(top, func(x, y counted) int { return cmp.Or(cmp.Compare(y.N, x.N), strings.Compare(x.Value, y.Value)) })
-		for _, c := range top {
-			if c.Value != "" && len(values) < schemas.MaxAttributed { // a record that does not say is no answer
-				values = append(values, schemas.Attributed{Value: c.Value, Average: schemas.Round(float64(c.N) / float64(minutes))})
-			}
-		}
+		values := i.top[d].Attributed(float64(minutes))
 		if d < attributed && len(values) > 0 {
 			f.Attributions = append(f.Attributions, schemas.Attribution{Attribute: dimensionNames[d], Insight: values})
 			continue

@@ -13,6 +13,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 	"github.com/vmihailenco/msgpack/v5"
 
+	"github.com/trailvane/trailvane/pipeline/model"
 	"github.com/trailvane/trailvane/pipeline/pages"
 	"github.com/trailvane/trailvane/schemas"
 )
@@ -410,7 +411,7 @@ type savedInsight struct {
 	Who              string
 	Standing         bool
 	More             uint64
-	Top              []topK
+	Top              []model.Top[string]
 	Samples          []string
 	Why              schemas.Why
 }
@@ -444,11 +445,15 @@ func (a *account) save() *savedAccount {
 }
 
 func (i *insight) save(a *account) *savedInsight {
-	return &savedInsight{
+	s := &savedInsight{
 		Provider: string(a.id.Provider), ID: a.id.ID, Addr: i.addr.AsSlice(), Region: i.region, Day: i.day,
 		Start: int32(i.start), Last: int32(i.last), Count: i.count, Who: i.who, Standing: i.standing, More: i.more,
-		Top: i.top[:], Samples: i.samples, Why: i.why,
+		Samples: i.samples, Why: i.why,
 	}
+	for d := range i.top {
+		s.Top = append(s.Top, i.top[d].Top)
+	}
+	return s
 }
 
 // save codes a stranger of an account with these regions, in order.
@@ -551,10 +556,10 @@ func (s *savedInsight) load() *insight {
 		count: s.Count, who: s.Who, standing: s.Standing, more: s.More, samples: s.Samples, why: s.Why,
 	}
 	for d, top := range s.Top {
-		if len(top) > topValues {
+		if len(top) > model.TopValues {
 			return nil
 		}
-		i.top[d] = slices.Clone(top)
+		i.top[d].Top = top
 	}
 	return i
 }

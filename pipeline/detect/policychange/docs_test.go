@@ -79,6 +79,23 @@ func TestStartIsToldAtOnce(t *testing.T) {
 	}
 }
 
+// Of a hundred programs with a call each none is said to have made many.
+func TestAttributionsAreSure(t *testing.T) {
+	d, f := habit(t)
+	var calls []detecttest.Call
+	for i := range schemas.Minute(100) {
+		c := call(start+192+i/10, bob)
+		c.UserAgent = "agent " + c.Minute.String() + string(rune('a'+i%10))
+		calls = append(calls, c)
+	}
+	found := watch(d, append(f.Panes(calls, 1), f.End())...)
+	for _, a := range found[len(found)-1].Attributions {
+		if a.Attribute == schemas.UserAgentAttribute && a.Insight[0].Average > 0.1 {
+			t.Errorf("one call in 10 minutes is %+v", a.Insight)
+		}
+	}
+}
+
 // Section 1.2: an hour without such an event of operator and service is the end; the next one is another insight, if it is told.
 func TestSilence(t *testing.T) {
 	for gap, want := range map[schemas.Minute]int{59: 2, 61: 4} {
