@@ -29,17 +29,18 @@ func keys(t *testing.T, newDetector New) {
 }
 
 // values gives a detector an account in which strangers with long names do everything everywhere: each value of its state must
-// still fit into a message, or no commit succeeds any more and nothing is detected.
+// still fit into a message, or no commit succeeds any more and nothing is detected. Everything that is open survives a restart, and
+// gets its End.
 func values(t *testing.T, newDetector New) {
 	account := schemas.Account{Provider: schemas.AWS, ID: "4"}
 	d := newDetector()
 	r := result{state: make(map[string][]byte)}
 	feeds := make([]Feed, schemas.MaxRegions)
-	observe := func(region int, p schemas.Pane) { r.observe(d, &p); _ = region }
+	observe := func(p schemas.Pane) { r.observe(d, &p) }
 	for i := range feeds {
 		feeds[i] = Feed{Account: account, Region: fmt.Sprintf("region-%02d", i), Lateness: 15}
-		observe(i, feeds[i].Pane([]Call{{Minute: Epoch, Service: "s", Event: "e", Principal: "p", SourceIP: "192.0.2.1", Count: 1}}))
-		observe(i, feeds[i].Tick(Epoch+3*schemas.Day))
+		observe(feeds[i].Pane([]Call{{Minute: Epoch, Service: "s", Event: "e", Principal: "p", SourceIP: "192.0.2.1", Count: 1}}))
+		observe(feeds[i].Tick(Epoch + 3*schemas.Day))
 	}
 	long := func(kind string, n int) string { return fmt.Sprint(kind, n, strings.Repeat(" x", 500)) }
 	all := schemas.Sensitive(0).With(schemas.PolicyClass, schemas.CoreTier).With(schemas.PasswordClass, schemas.CoreTier).
@@ -56,7 +57,7 @@ func values(t *testing.T, newDetector New) {
 				})
 			}
 		}
-		observe(i, feeds[i].Pane(calls))
+		observe(feeds[i].Pane(calls))
 	}
 	r.snapshot(d)
 	open, largest := 0, 0
@@ -72,8 +73,9 @@ func values(t *testing.T, newDetector New) {
 		}
 	}
 	t.Logf("%d insights, largest value %d bytes", open, largest)
+	d = restored(t, newDetector, r.state)
 	for i := range feeds {
-		observe(i, feeds[i].End())
+		observe(feeds[i].End())
 	}
 	pairs(t, r.findings)
 }
