@@ -11,5 +11,6 @@
 // [Deploy] creates all streams and buckets; [ReadAll] reads what a stream holds for those who only show it.
 //
 // A message carries, beside its body, the header "Tv: <producer> <seq>.<index>", by which readers drop repeats, and
-// "traceparent" if it is traced. Large chunks of raw records travel packed, which "Content-Encoding: s2" says. The broker's own duplicate window is never relied on.
+// "traceparent" if it is traced. Large chunks of raw records travel packed, which "Content-Encoding: s2" says.
+// The broker's own duplicate window is never relied on.
 package jetstream

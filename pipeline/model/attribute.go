@@ -31,6 +31,9 @@ var dimensionNames = [dimensions]string{"userAgent", "principalId", "apiRelated"
 // A tuple is one value of each dimension, as ids of the account's strings.
 type tuple [dimensions]uint32
 
+// nobody is the tuple of calls that are not told apart.
+var nobody = tuple{rest, rest, rest, rest, rest, rest}
+
 // A row is how often a tuple was seen in a minute of a key.
 type row struct {
 	minute int32
@@ -152,7 +155,7 @@ func (n *names) addRow(rows []row, r row) []row {
 		rows[others].count += r.count
 		return rows
 	}
-	return slices.Insert(rows, at, row{minute: r.minute, of: tuple{rest, rest, rest, rest, rest, rest}, count: r.count})
+	return slices.Insert(rows, at, row{minute: r.minute, of: nobody, count: r.count})
 }
 
 func (n *names) less(a, b tuple) bool {

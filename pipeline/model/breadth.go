@@ -170,7 +170,8 @@ func (b *breadth) lookout(p *prior, settled, ahead bool) *breadthLook {
 
 func (l *breadthLook) spread() float64 { return math.Sqrt(1/(l.expected+small) + l.extra) }
 
-// see adds what a minute has brought, and says in the score whether the hour is abnormal by then. Minutes come in ascending order.
+// see adds what a minute has brought, and says in the score whether the hour is abnormal by then. Minutes come in
+// ascending order.
 func (l *breadthLook) see(m schemas.Minute, got set, sc *score) {
 	if l == nil {
 		return

@@ -38,6 +38,7 @@
 //
 // # Files
 //
-// math, gap, season, tail, outage, level: the parts. rate: the model of one key. attribute: who is behind the calls. series,
-// account: what is kept. machine, fold: the order of work. alarm, finding, near: what is said. codec, wire, state: what is stored.
+// math, gap, season, tail, outage, level: the parts. rate: the model of one key. attribute, top: who is behind the calls. series,
+// account: what is kept. machine, fold: the order of work. alarm, finding, near: what is said. codec, wire, state: what is
+// stored.
 package model

@@ -63,8 +63,7 @@ func (t *task) foldRollUp(shares []share) {
 	if up == nil {
 		return
 	}
-	none := tuple{rest, rest, rest, rest, rest} // of nobody
-	up.pending = append(up.pending, row{minute: t.sharedRows[shares[0].from].minute, of: none})
+	up.pending = append(up.pending, row{minute: t.sharedRows[shares[0].from].minute, of: nobody})
 	for _, sh := range shares[1:] {
 		left := uint64(shareCalls)
 		for _, r := range t.sharedRows[sh.from:sh.to] {

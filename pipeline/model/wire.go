@@ -10,8 +10,8 @@ import (
 
 func (s *series) append(w *writer) {
 	w.string(s.key)
-	w.flags(s.alive, s.usual != nil, s.run != nil, s.open != nil, s.peak.lnP != 0, s.told, s.owner.id != noValue, s.rate.trials != nil,
-		s.isRollUp)
+	w.flags(s.alive, s.usual != nil, s.run != nil, s.open != nil, s.peak.lnP != 0, s.told, s.owner.id != noValue,
+		s.rate.trials != nil, s.isRollUp)
 	w.uint(uint64(s.ordinal))
 	w.minute(s.lastEnd)
 	if s.rate.trials != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/trailvane/trailvane/schemas"
 )
 
-// State is one entry for each account, in slices by its hash: what one pane touches is one entry. Its open insights are entries of
-// another table: a hostile log can open a hundred with 12 KB of values each, which do not fit into one value together. Fields are
-// only ever appended, with a new stateVersion.
+// State is one entry for each account, in slices by its hash: what one pane touches is one entry. Its open insights are entries
+// of another table: a hostile log can open a hundred with 12 KB of values each, which do not fit into one value together. Fields
+// are only ever appended, with a new stateVersion.
 const stateVersion = 2
 
 // Snapshot calls changed for every state key that has changed since the last call; the state is the caller's. The bytes are a

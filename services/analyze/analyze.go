@@ -264,7 +264,9 @@ type pipeline struct {
 	pairers     []*pairer.Partition
 }
 
-func open(ctx context.Context, d *service.Deployment, dir string, o Options, resolver normalize.Resolver) (_ *pipeline, err error) {
+func open(
+	ctx context.Context, d *service.Deployment, dir string, o Options, resolver normalize.Resolver,
+) (_ *pipeline, err error) {
 	p := new(pipeline)
 	defer func() {
 		if err != nil {

@@ -5,8 +5,8 @@
 // Write calls per minute of an account, region, service and event name, failed calls included, as both vendors count them.
 // Calls that come after their minute was closed are left out. The insight object is the event name.
 //
-// Destructive calls (Delete, Terminate, Remove, Release, Stop, Schedule…Deletion) are counted once more for each service, so that
-// one call on each of forty APIs is seen. So that no burst is told twice, this roll-up leaves out keys that are suspect (p <
+// Destructive calls (Delete, Terminate, Remove, Release, Stop, Destroy, Purge, Schedule…Deletion) are counted once more for each
+// service, so that one call on each of forty APIs is seen. So that no burst is told twice, this roll-up leaves out keys that are suspect (p <
 // 1e-4) and have not cooled, the busiest key of each minute, and what is beyond three calls of a key in a minute; its count is a
 // lower bound. The insight object is the service, and there is no event name. It is fed when minutes are closed and judged, so
 // it speaks later than a key does, by the lateness: were it fed before, its model would depend on how panes were cut.
@@ -22,7 +22,8 @@
 // # Defaults
 //
 // Budget: one false insight per account and month, over all its keys and roll-ups; alpha is the budget through the number of
-// active key-hours in 30 days, at most 1e-3. 50,000 keys per account; what comes beyond is one key, "__other". Learning: 24 hours.
+// active key-hours in 30 days, at most 1e-3. 50,000 keys per account; what comes beyond is one key, "__other". Learning: 24
+// hours.
 //
 // # Blind spots
 //

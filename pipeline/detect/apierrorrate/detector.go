@@ -38,10 +38,11 @@
 //
 // # Blind spots
 //
-// Less than five failures above the normal. A call that never failed in this way must do so some hundred times within the hour, even
-// if nobody succeeds with it any more. Failures that grow with the calls. A caller that is denied once on each of many APIs
-// is seen by none of their keys, and by the fan-out only if he is known or it is dozens. Codes that an attacker makes up fill the 64 places of an event until they have been idle for a
-// hundred days; failures with codes that come later are seen as one. A deployment that breaks is as unusual as an attack: the
+// Less than five failures above the normal. A call that never failed in this way must do so some hundred times within the hour,
+// even if nobody succeeds with it any more. Failures that grow with the calls. A caller that is denied once on each of many APIs
+// is seen by none of their keys, and by the fan-out only if he is known or it is dozens. Codes that an attacker makes up fill the
+// 64 places of an event until they have been idle for a hundred days; failures with codes that come later are seen as one. A
+// deployment that breaks is as unusual as an attack: the
 // sentence says when the calls were throttled or denied.
 //
 // # Sources

@@ -37,8 +37,8 @@ var update = flag.Bool("update", false, "rewrite the answers in scenario files; 
 //	end                                            the input is over
 //	set split | batch SPAN | learn SPAN | budget X panes of one row; of so many minutes; settings
 //
-// A span is 90m, 12h or 7d. Fields are service, event, error, principal, type (user, role, root, federated, service), key, ip, agent,
-// country, asn, auth (key, temporary, console, mfa), class (policy, password, trail, restore; "trail:adjacent" has another
+// A span is 90m, 12h or 7d. Fields are service, event, error, principal, type (user, role, root, federated, service), key, ip,
+// agent, country, asn, auth (key, temporary, console, mfa), class (policy, password, trail, restore; "trail:adjacent" has another
 // tier than core), target (self, other, wildcard, admin, root), read=yes, region and count; several values with commas between
 // them take turns, and count=0 is silence.
 func Scenarios(t *testing.T, newDetector New, dir string) {
@@ -241,7 +241,8 @@ func (s *story) flush() {
 func (s *story) pane(region string, calls []Call) {
 	f := s.feeds[region]
 	if f == nil {
-		f = &Feed{Account: schemas.Account{Provider: schemas.Alibaba, ID: "1234567890123456"}, Region: region, Lateness: s.settings.Lateness}
+		account := schemas.Account{Provider: schemas.Alibaba, ID: "1234567890123456"}
+		f = &Feed{Account: account, Region: region, Lateness: s.settings.Lateness}
 		s.feeds[region] = f
 	}
 	before := f.watermark

@@ -112,8 +112,8 @@ func (f *Feed) Panes(calls []Call, batch schemas.Minute) []schemas.Pane {
 }
 
 // Traffic makes the panes of one account in two regions over some days: people, deployments, jobs, steady callers, delays of
-// up to a quarter of an hour, a few late rows, quiet days with ticks, bursts, failures, scans and abnormal operators from the second day
-// on, six hours of an eighth day without any logs, and an end. Equal seeds give equal panes.
+// up to a quarter of an hour, a few late rows, quiet days with ticks, bursts, failures, scans and abnormal operators from the
+// second day on, six hours of an eighth day without any logs, and an end. Equal seeds give equal panes.
 func Traffic(seed uint64, account string, days int) []schemas.Pane {
 	r := rand.New(rand.NewPCG(seed, 1))
 	regions := []string{"eu-west-1", "us-east-1"}
@@ -270,7 +270,8 @@ func operators(days int) (calls []Call) {
 			continue
 		}
 		m += 2*schemas.Hour + 13*d
-		odd := Call{Principal: fmt.Sprintf("user%d", d%5), SourceIP: fmt.Sprintf("198.51.100.%d", 10+d), AccessKey: "AKIASTOLEN", UserAgent: "python-requests"}
+		odd := Call{Principal: fmt.Sprintf("user%d", d%5), SourceIP: fmt.Sprintf("198.51.100.%d", 10+d), AccessKey: "AKIASTOLEN",
+			UserAgent: "python-requests"}
 		sensitive(m, "iam.amazonaws.com", "AttachUserPolicy", schemas.PolicyClass, schemas.AdminTarget, odd)
 		sensitive(m+1, "iam.amazonaws.com", "CreateLoginProfile", schemas.PasswordClass, schemas.OtherTarget, odd)
 		sensitive(m+2, "cloudtrail.amazonaws.com", "StopLogging", schemas.TrailClass, schemas.UnknownTarget, odd)

@@ -130,8 +130,9 @@ func (t *task) explain(p *principal, s *slot, v *verdict) schemas.Why {
 		Tested30d: schemas.Round(a.news.month()), BudgetPerMonth: schemas.Round(t.budget), Confirmed: true,
 		ModelAgeDays: schemas.Round(float64(int64(a.age.Newest)-int64(a.age.Born)) / float64(schemas.Day)),
 		Address: &schemas.AddressWhy{
-			AccountKnew: knew(depth[ofAccount], s), PrincipalKnew: knew(depth[ofPrincipal], s), PrincipalDays: schemas.Round(float64(p.days)),
-			Modifiers: v.modifiers, ASN: strings.Clone(s.asn), Country: strings.Clone(s.country),
+			AccountKnew: knew(depth[ofAccount], s), PrincipalKnew: knew(depth[ofPrincipal], s),
+			PrincipalDays: schemas.Round(float64(p.days)),
+			Modifiers:     v.modifiers, ASN: strings.Clone(s.asn), Country: strings.Clone(s.country),
 		},
 	}
 	habits := &a.kinds[p.kind]

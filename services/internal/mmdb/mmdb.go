@@ -92,8 +92,8 @@ func (d *Databases) Resolve(a netip.Addr) (asn, country string) {
 	return asn, country
 }
 
-// read takes the network and the country from an entry, in the spellings of the vendors: autonomous_system_number and country.iso_code
-// (MaxMind, DB-IP), asn and as_name or country_code (IPinfo, IPLocate).
+// read takes the network and the country from an entry, in the spellings of the vendors: autonomous_system_number and
+// country.iso_code (MaxMind, DB-IP), asn and as_name or country_code (IPinfo, IPLocate).
 func read(r maxminddb.Result) (asn, country string, err error) {
 	if !r.Found() {
 		return "", "", r.Err()
