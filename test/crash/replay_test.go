@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/trailvane/trailvane/pipeline/detect/all"
 	"github.com/trailvane/trailvane/pipeline/memory"
 	"github.com/trailvane/trailvane/pipeline/runner"
+	"github.com/trailvane/trailvane/schemas"
 	"pgregory.net/rapid"
 )
 
@@ -78,6 +80,31 @@ func (c cut) Read(ctx context.Context, after uint64) ([]runner.Record, error) {
 		return c.Source.Read(ctx, info.Last) // the end
 	}
 	return records[:n], nil
+}
+
+// Each type must begin and end several times in each account, or the tests of this package would see nothing of its detector.
+func TestEveryTypeIsFound(t *testing.T) {
+	type what struct {
+		kind    schemas.InsightType
+		account string
+		state   schemas.State
+	}
+	got := make(map[what]int)
+	for subject, body := range replay(t, 1, 1<<30, 0) {
+		var i schemas.Insight
+		if err := i.Decode([]byte(body)); err != nil {
+			t.Fatalf("%s: %v", subject, err)
+		}
+		got[what{i.Details.Type, i.AccountID, i.Details.State}]++
+	}
+	for kind := range all.Detectors() {
+		for _, c := range clouds {
+			started, ended := got[what{kind, c.account, schemas.StartState}], got[what{kind, c.account, schemas.EndState}]
+			if started < incidents || ended != started {
+				t.Errorf("%s begins %d times in account %s and ends %d times, want %d times or more", kind, started, c.account, ended, incidents)
+			}
+		}
+	}
 }
 
 // The same RAW gives the same insight bytes with any number of partitions, any commit points and any restarts.
