@@ -58,6 +58,6 @@ func stages(partitions int) []runnertest.Stage {
 
 func TestCrashAnywhere(t *testing.T) {
 	runnertest.Crash(t, runnertest.Pipeline{
-		Stages: stages(2), Raw: raw(), Final: []string{"INSIGHTS", "DEAD"}, Runs: 60, Faults: 100, Seed: 1,
+		Stages: stages(2), Raw: raw(), Final: []string{"INSIGHTS", "DEAD"}, Runs: 40, Faults: 120, Seed: 1,
 	})
 }
