@@ -270,7 +270,7 @@ func (t *task) finding(o *insight, kind schemas.FindingKind, end schemas.Minute,
 	if o.root {
 		f.Why.Route = "root"
 	}
-	if b.target != schemas.UnknownTarget {
+	if b.target > schemas.OtherTarget { // that it is somebody or something else goes without saying
 		f.Why.Operator.Target = b.target.String()
 	}
 	for i := range f.Why.Operator.Rules {

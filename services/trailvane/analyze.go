@@ -35,7 +35,7 @@ type analyzeCommand struct {
 
 	Catalogue string `type:"path" placeholder:"FILE" help:"Change which operations count as sensitive: a file with lines such as 'policy core vault.example.com GrantAccess' to add one or change its tier, 'policy none iam.amazonaws.com CreateUser' to leave one out; docs/catalogue.md explains them. A store keeps its catalogue."`
 
-	Output      string   `default:"auto" enum:"auto,table,ndjson" help:"table for people, ndjson for programs (auto: table on a terminal)." short:"o"`
+	Output      string   `default:"auto" enum:"auto,table,explain,ndjson" help:"table for people, explain for all that is known of each insight in words, ndjson for programs (auto: table on a terminal)." short:"o"`
 	Shape       string   `default:"auto" enum:"auto,native,actiontrail,cloudtrail" help:"Shape of ndjson: ${enum}. auto is that of the account's own cloud, native has all fields."`
 	StrictShape bool     `help:"Leave out the fields that the vendor's shape does not have."`
 	Types       []string `placeholder:"TYPE,…" help:"Show only these insight types, for example ApiCallRate."`
@@ -235,12 +235,29 @@ func (a *analyzeCommand) print(out io.Writer, insights []schemas.Insight) error 
 		if !terminal {
 			width = tableWidth
 		}
-		_, err = io.WriteString(out, present.Table(insights, width))
+		text := ""
+		if a.Output == "explain" {
+			text = explain(insights, min(width, taleWidth))
+		} else {
+			text = present.Table(insights, width)
+		}
+		_, err = io.WriteString(out, text)
 	}
 	if err != nil {
 		return fmt.Errorf("print the insights: %w", err)
 	}
 	return nil
+}
+
+// explain tells each stretch of activity in words, incident by incident.
+func explain(insights []schemas.Insight, width int) string {
+	var blocks []string
+	for _, incident := range present.Incidents(present.Stretches(insights)) {
+		for _, s := range incident.Stretches {
+			blocks = append(blocks, present.Explain(s, width))
+		}
+	}
+	return strings.Join(blocks, "\n")
 }
 
 // tableWidth is the width of a table that goes to a file: no column is cut there that a wide terminal would show.

@@ -288,7 +288,7 @@ func TestTerminalSafety(t *testing.T) {
 	}
 	harmless(t, table.out)
 	harmless(t, table.err)
-	if n := strings.Count(table.out, "\n"); n != 3 && n != 5 { // a title, and one line or two for each
+	if n := strings.Count(table.out, "\n"); n != 6 { // a title, that of the incident, two lines for each insight
 		t.Errorf("the table has %d lines:\n%s", n, table.out)
 	}
 	for _, shape := range []string{"native", "cloudtrail", "actiontrail"} {

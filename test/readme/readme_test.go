@@ -89,13 +89,13 @@ func commands(t *testing.T, text, title string) []string {
 	return lines
 }
 
-// marked returns the block of output that a comment marks, and what is around it.
+// marked returns the block of output that a comment of a page marks, and what is around it.
 func marked(t *testing.T, text, name string) (before, block, after string) {
 	t.Helper()
 	pattern := "(?s)^(.*<!-- " + name + ": begin[^\n]*-->\n```\n)(.*?)(```\n<!-- " + name + ": end -->.*)$"
 	m := regexp.MustCompile(pattern).FindStringSubmatch(text)
 	if m == nil {
-		t.Fatalf("the README has no block %q", name)
+		t.Fatalf("no block %q in\n%.400s", name, text)
 	}
 	return m[1], m[2], m[3]
 }
@@ -160,6 +160,38 @@ func TestRun(t *testing.T) {
 	stretches := len(regexp.MustCompile(`(?m)^(..)?(low|medium|high|critical) `).FindAllString(block, -1))
 	if lines := strings.Count(read(t, filepath.Join(fresh, "insights.ndjson")), "\n"); lines != 2*stretches || lines == 0 {
 		t.Errorf("insights.ndjson has %d lines, want a Start and an End for each of the %d stretches of\n%s", lines, stretches, block)
+	}
+	examples(t, repository, fresh, all[0])
+}
+
+// examples compares the example on each detector's page with what analyze explains of the demo's logs: its first insight.
+func examples(t *testing.T, repository, fresh, demo string) {
+	pages, err := filepath.Glob(filepath.Join(repository, "docs/detectors/*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compared := 0
+	for _, page := range pages {
+		name := strings.TrimSuffix(filepath.Base(page), ".md")
+		if name == "README" {
+			continue
+		}
+		compared++
+		analyze := strings.Replace(demo, " demo", " analyze --quiet --output explain --types "+name+" logs", 1)
+		first, _, _ := strings.Cut(shell(t, fresh, analyze), "\n\n")
+		first = strings.TrimSuffix(first, "\n") + "\n"
+		text := read(t, page)
+		before, block, after := marked(t, text, "example")
+		if *update {
+			if err := os.WriteFile(page, []byte(before+first+after), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		} else if d := cmp.Diff(strings.Split(block, "\n"), strings.Split(first, "\n")); d != "" {
+			t.Errorf("%s (-page +printed), -update if it is meant:\n%s", page, d)
+		}
+	}
+	if compared < 7 {
+		t.Errorf("%d pages of detectors, want one for each of the seven types", compared)
 	}
 }
 
