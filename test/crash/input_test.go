@@ -40,8 +40,9 @@ var clouds = [lanes]cloud{
 		format: "cloudtrail", account: "123456789012", id: "eventID",
 		compute: "ec2.amazonaws.com", identity: "iam.amazonaws.com", trail: "cloudtrail.amazonaws.com",
 		toRole: "AttachRolePolicy", toUser: "AttachUserPolicy",
-		denied: "Client.UnauthorizedOperation", throttled: "Client.RequestLimitExceeded", notFound: "Client.InvalidInstanceID.NotFound",
-		regions: [2]string{"eu-west-1", "us-east-1"}, key: "AKIA", record: cloudTrail,
+		denied: "Client.UnauthorizedOperation", throttled: "Client.RequestLimitExceeded",
+		notFound: "Client.InvalidInstanceID.NotFound",
+		regions:  [2]string{"eu-west-1", "us-east-1"}, key: "AKIA", record: cloudTrail,
 	},
 	{
 		format: "actiontrail", account: "1234567890123456", id: "eventId",
@@ -71,7 +72,8 @@ type person struct{ name, key, address, agent string }
 // user is one of the eight who work in the office with the console's and the command line's help.
 func user(k int) person {
 	return person{
-		fmt.Sprint("user", k), fmt.Sprintf("USER%dEXAMPLE", k), fmt.Sprint("192.0.2.", 10+k), []string{"aws-cli/2.1", "console"}[k%2],
+		fmt.Sprint("user", k), fmt.Sprintf("USER%dEXAMPLE", k), fmt.Sprint("192.0.2.", 10+k),
+		[]string{"aws-cli/2.1", "console"}[k%2],
 	}
 }
 
@@ -149,12 +151,16 @@ func (c *cloud) incident(k int, at time.Time, add func(call)) {
 		thief.address = fmt.Sprintf("2001:db8:%x::7", k)
 	}
 	do := func(after time.Duration, service, name, code string) {
-		add(call{at: at.Add(after), by: thief, region: k % 2, service: service, name: name, code: code, read: strings.HasPrefix(name, "List")})
+		add(call{
+			at: at.Add(after), by: thief, region: k % 2, service: service, name: name, code: code,
+			read: strings.HasPrefix(name, "List"),
+		})
 	}
 	do(0, c.identity, "ListUsers", "")
 	// He tries what he may do: many calls, each of another kind.
 	for i := range 48 {
-		do(time.Minute+time.Duration(i)*5*time.Second, c.compute, fmt.Sprintf("Delete%c%d", 'A'+i%24, i), []string{"", c.denied}[i%2])
+		name, code := fmt.Sprintf("Delete%c%d", 'A'+i%24, i), []string{"", c.denied}[i%2]
+		do(time.Minute+time.Duration(i)*5*time.Second, c.compute, name, code)
 	}
 	do(6*time.Minute, c.identity, c.toUser, "")
 	do(7*time.Minute, c.identity, "CreateLoginProfile", "")
@@ -170,70 +176,65 @@ func (c *cloud) incident(k int, at time.Time, add func(call)) {
 	do(15*time.Minute, c.trail, "StartLogging", "")
 }
 
-// raw is the input: four days of two accounts, one in each lane and of each cloud. After a day of learning there is an incident
-// every nine hours, in which each detector finds something. Now and then records come late, or again; one is broken.
+// calls are those of a slot in the order of time, and behind them one that is a slot late now and then.
+func (c *cloud) calls(lane, n int) []call {
+	at := begin.Add(time.Duration(n) * slot)
+	var calls []call
+	add := func(e call) { calls = append(calls, e) }
+	c.routine(n, add)
+	if n >= quiet && (n-quiet)%3 == lane {
+		c.incident((n-quiet)/3, at.Add(time.Hour), add)
+	}
+	slices.SortStableFunc(calls, func(a, b call) int { return a.at.Compare(b.at) })
+	if n%5 == 0 {
+		add(call{at: at.Add(-slot), by: program, service: c.compute, name: "RunInstances"})
+	}
+	return calls
+}
+
+// raw is the input: four days of two accounts, one in each lane and of each cloud. After a day of learning there is an
+// incident every nine hours, in which each detector finds something. The budget is ten times the default, so that it does so
+// at once, without hundreds of records. Now and then records come late, or again; one is broken.
 func raw() []runnertest.Raw {
 	var raw []runnertest.Raw
+	add := func(lane int, token string, body []byte, after time.Duration) {
+		raw = append(raw, runnertest.Raw{
+			Subject: schemas.RawSubject(lane, token), Body: body, Time: begin.Add(after),
+			Producer: "ingest." + strconv.Itoa(lane) + ".g0", Number: schemas.Number{Seq: uint64(len(raw) + 1)},
+			Trace: "00-" + strings.Repeat("a", 32) + "-" + strings.Repeat("b", 16) + "-01",
+		})
+	}
 	settings := schemas.DefaultSettings()
 	settings.Budget = 10
 	for lane := range lanes {
-		raw = append(raw, runnertest.Raw{
-			Subject: schemas.RawSubject(lane, string(schemas.SettingsControl)), Body: settings.Append(nil), Time: begin,
-		})
+		add(lane, string(schemas.SettingsControl), settings.Append(nil), 0)
 	}
 	id := 0
-	const slots = int(days * 24 * time.Hour / slot)
-	var before [lanes][]string // records of the slot before
-	for n := range slots {
+	var before [lanes][]schemas.RawRecord
+	for n := range days * 24 * time.Hour / slot {
 		for lane := range lanes {
 			c := &clouds[lane]
-			var calls []call
-			add := func(e call) { calls = append(calls, e) }
-			c.routine(n, add)
-			if n >= quiet && (n-quiet)%3 == lane {
-				c.incident((n-quiet)/3, begin.Add(time.Duration(n)*slot+time.Hour), add)
-			}
-			slices.SortStableFunc(calls, func(a, b call) int { return a.at.Compare(b.at) })
-			if n%5 == 0 {
-				add(call{at: begin.Add(time.Duration(n-1) * slot), by: program, service: c.compute, name: "RunInstances"}) // late
-			}
-			var records []string
-			for i := range calls {
+			chunk := schemas.Chunk{Object: fmt.Sprintf("slot %d of %d", n, lane)}
+			for _, e := range c.calls(lane, int(n)) {
 				id++
-				records = append(records, fmt.Sprintf(`{%q:"00000000-0000-4000-8000-%012d",%s}`, c.id, id, c.record(c, &calls[i])))
+				body := fmt.Appendf(nil, `{%q:"00000000-0000-4000-8000-%012d",%s}`, c.id, id, c.record(c, &e))
+				chunk.Records = append(chunk.Records, schemas.RawRecord{Offset: int64(id), Body: body})
 			}
+			last := chunk.Records
 			if n%5 == 0 {
-				records = append(records, before[lane][:min(3, len(before[lane]))]...)
-			}
-			before[lane] = records
-			chunk := schemas.Chunk{Object: "o" + strconv.Itoa(id)}
-			for i, r := range records {
-				chunk.Records = append(chunk.Records, schemas.RawRecord{Offset: int64(i), Body: []byte(r)})
+				chunk.Records = append(chunk.Records, before[lane][:min(3, len(before[lane]))]...)
 			}
 			if n == 0 {
 				chunk.Records = append(chunk.Records, schemas.RawRecord{Offset: 9999, Body: []byte("{broken")})
 			}
-			raw = append(raw, runnertest.Raw{
-				Subject: schemas.RawSubject(lane, c.format), Body: chunk.Append(nil), Time: begin.Add(time.Duration(n+1) * slot),
-				Trace: "00-" + strings.Repeat("a", 32) + "-" + strings.Repeat("b", 16) + "-01",
-			})
+			before[lane] = last
+			add(lane, c.format, chunk.Append(nil), time.Duration(n+1)*slot)
 		}
 	}
-	end := begin.Add(days * 24 * time.Hour)
+	const end = days * 24 * time.Hour
 	for lane := range lanes {
-		raw = append(raw,
-			runnertest.Raw{
-				Subject: schemas.RawSubject(lane, string(schemas.TickControl)), Body: (&schemas.Tick{}).Append(nil),
-				Time: end.Add(30 * time.Minute),
-			},
-			runnertest.Raw{
-				Subject: schemas.RawSubject(lane, string(schemas.EndControl)), Body: (&schemas.End{Close: true}).Append(nil),
-				Time: end.Add(time.Hour),
-			})
-	}
-	for i := range raw {
-		lane := int(raw[i].Subject[len("raw.")] - '0')
-		raw[i].Producer, raw[i].Number = "ingest."+strconv.Itoa(lane)+".g0", schemas.Number{Seq: uint64(i + 1)}
+		add(lane, string(schemas.TickControl), (&schemas.Tick{}).Append(nil), end+30*time.Minute)
+		add(lane, string(schemas.EndControl), (&schemas.End{Close: true}).Append(nil), end+time.Hour)
 	}
 	return raw
 }

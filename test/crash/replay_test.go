@@ -97,7 +97,7 @@ func (c cut) Read(ctx context.Context, after uint64) ([]runner.Record, error) {
 	return records[:n], nil
 }
 
-// Each type must begin and end several times in each account, or the tests of this package would see nothing of its detector.
+// Each type must begin and end several times in each account, or the tests of this package would be blind to its detector.
 func TestEveryTypeIsFound(t *testing.T) {
 	type what struct {
 		kind    schemas.InsightType
@@ -120,7 +120,8 @@ func TestEveryTypeIsFound(t *testing.T) {
 		for _, c := range clouds {
 			started, ended := got[what{kind, c.account, schemas.StartState}], got[what{kind, c.account, schemas.EndState}]
 			if started < incidents || ended != started {
-				t.Errorf("%s begins %d times in account %s and ends %d times, want %d times or more", kind, started, c.account, ended, incidents)
+				t.Errorf("%s begins %d times in account %s and ends %d times, want at least %d",
+					kind, started, c.account, ended, incidents)
 			}
 		}
 	}

@@ -17,9 +17,9 @@ import (
 	"github.com/trailvane/trailvane/pipeline/detect/all"
 )
 
-// SIGKILL at any moment, twice, each time the same command again: the same insights, byte for byte, as from one run that nobody
-// disturbs. Most runs go on from a week that an earlier one has read, so that state comes back and what is planted is yet to be
-// found; every fourth begins with nothing. TRAILVANE_KILLS says how many random moments; a hundred take some minutes.
+// SIGKILL at any moment, twice, each time the same command again: the same insights, byte for byte, as from one run that
+// nobody disturbs. Most runs go on from a week that an earlier one has read, so that state comes back and what is planted is
+// yet to be found; every fourth begins with nothing. TRAILVANE_KILLS says how many random moments; a hundred take some minutes.
 func TestKill(t *testing.T) {
 	kills := int(fromEnv(t, "TRAILVANE_KILLS", 12))
 	seed := fromEnv(t, "TRAILVANE_SEED", uint64(time.Now().UnixNano()))

@@ -164,7 +164,8 @@ func TestRun(t *testing.T) {
 	examples(t, repository, fresh, all[0])
 }
 
-// examples compares the example on each detector's page with what analyze explains of the demo's logs: its first insight.
+// examples compares the example on each detector's page with what analyze explains of the demo's logs: its first insight. The logs
+// are read once, into a store.
 func examples(t *testing.T, repository, fresh, demo string) {
 	pages, err := filepath.Glob(filepath.Join(repository, "docs/detectors/*.md"))
 	if err != nil {
@@ -177,7 +178,7 @@ func examples(t *testing.T, repository, fresh, demo string) {
 			continue
 		}
 		compared++
-		analyze := strings.Replace(demo, " demo", " analyze --quiet --output explain --types "+name+" logs", 1)
+		analyze := strings.Replace(demo, " demo", " analyze --quiet --output explain --types "+name+" --store explained logs", 1)
 		first, _, _ := strings.Cut(shell(t, fresh, analyze), "\n\n")
 		first = strings.TrimSuffix(first, "\n") + "\n"
 		text := read(t, page)

@@ -291,9 +291,9 @@ func (w *world) prefer(able []*request) []*request {
 	return others
 }
 
-// choose decides what happens at a step. All faults at all steps of all stages shall happen equally often, all over the run, so
-// each step has its share of the faults, and the more seldom a run comes there, the likelier one is. Of a step's faults one
-// that has happened least has precedence every other time.
+// choose decides what happens at a step. All faults at all steps of all stages shall happen equally often, all over the run,
+// so each step has its share of the faults, and the more seldom a run comes there, the likelier one is. Every other time it is
+// the fault that has happened least there.
 func (w *world) choose(r *request) fault {
 	at := place{r.stage.Name, r.step}
 	w.covered.visits[at]++
