@@ -22,7 +22,7 @@ test: ## Run all tests
 .PHONY: race
 race: ## Run the tests of what is concurrent with the race detector
 	go test -race -timeout 20m ./pipeline/jetstream ./pipeline/memory ./pipeline/runner/... ./services/...
-	go test -race -timeout 20m ./test/crash -rapid.checks=10
+	go test -race -timeout 20m ./test/crash -skip Mistakes -rapid.checks=10
 
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for T (make fuzz T=2m)
