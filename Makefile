@@ -21,7 +21,7 @@ test: ## Run all tests
 # in a few replays as well as in a hundred. The tests of test/e2e run another binary, and would see nothing of it.
 .PHONY: race
 race: ## Run the tests of what is concurrent with the race detector
-	go test -race -timeout 20m ./pipeline/jetstream ./pipeline/memory ./pipeline/runner/... ./services/...
+	go test -race -timeout 20m ./pipeline/jetstream ./pipeline/memory ./pipeline/runner/... $$(go list ./services/... | grep -v /simulate)
 	go test -race -timeout 20m ./test/crash -skip Mistakes -rapid.checks=10
 
 .PHONY: fuzz

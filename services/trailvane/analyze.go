@@ -235,11 +235,9 @@ func (a *analyzeCommand) print(out io.Writer, insights []schemas.Insight) error 
 		if !terminal {
 			width = tableWidth
 		}
-		text := ""
+		text := present.Table(insights, width)
 		if a.Output == "explain" {
 			text = explain(insights, min(width, taleWidth))
-		} else {
-			text = present.Table(insights, width)
 		}
 		_, err = io.WriteString(out, text)
 	}
