@@ -25,7 +25,7 @@ func sentence(object, who string, w *schemas.Why) string {
 	default:
 		b.WriteString(": the account knew nothing " + beyond(a.AccountKnew) + ", and " + who + " nothing " + beyond(a.PrincipalKnew))
 	}
-	b.WriteString("; " + habit(a))
+	b.WriteString("; " + usual(a))
 	for i, m := range a.Modifiers {
 		if i == 0 {
 			b.WriteString("; also: ")
@@ -49,8 +49,8 @@ func beyond(knew string) string {
 	return "of it but " + knew
 }
 
-// habit says how often something as new was seen before, and of whom.
-func habit(a *schemas.AddressWhy) string {
+// usual says how often something as new was seen before, and of whom.
+func usual(a *schemas.AddressWhy) string {
 	n, of := days(a.NoveltyDays), ""
 	switch a.BackOff {
 	case "principal":
