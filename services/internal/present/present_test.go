@@ -190,7 +190,8 @@ func evil() []schemas.Insight {
 		t.Why.Text = hostile
 		t.Severity = hostile
 		t.Why.SampleEventIDs = []string{hostile}
-		t.Why.Drivers = []schemas.Driver{{Dimension: hostile, Value: hostile}, {Dimension: "sourceIPAddress", Value: hostile}}
+		t.Why.Drivers = []schemas.Driver{{Dimension: hostile, Value: "!" + hostile, Insight: math.Inf(1), Baseline: math.Inf(1)},
+			{Dimension: "sourceIPAddress", Value: "!" + hostile, Insight: math.NaN()}}
 		if a := t.Why.Address; a != nil {
 			a.AccountKnew, a.PrincipalKnew, a.BackOff, a.ASN, a.Country = hostile, hostile, hostile, hostile, hostile
 			a.Modifiers = []schemas.Modifier{{Name: hostile, Ratio: math.NaN()}, {Name: strings.Repeat("x", 2000), Ratio: math.Inf(1)}}
@@ -216,7 +217,7 @@ func TestTable(t *testing.T) {
 
 func TestTableFits(t *testing.T) {
 	for _, all := range [][]schemas.Insight{insights(), story(), evil()} {
-		for width := 40; width < 300; width++ {
+		for width := leastWidth; width < 300; width++ {
 			for line := range strings.Lines(Table(all, width)) {
 				if n := columns(strings.TrimSuffix(line, "\n")); n > width {
 					t.Fatalf("width %d: line of %d columns: %s", width, n, line)
