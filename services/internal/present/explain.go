@@ -114,22 +114,34 @@ func known(prefix string) string {
 
 // habit tells whose habits decided, and what they are. Days fade with time, so that there are parts of them.
 func habit(a *schemas.AddressWhy) string {
-	text := "the caller was active on " + large(a.PrincipalDays) + " days before"
+	text := "the caller was active on " + days(a.PrincipalDays) + " before"
 	if !(a.PrincipalDays > 0) {
 		text = "the caller was never seen before"
 	}
-	days := "on " + large(a.NoveltyDays) + " days"
+	often := "on " + days(a.NoveltyDays)
 	switch a.BackOff {
 	case "principal":
-		return text + ", and had something as new " + days
+		return text + ", and had something as new " + often
 	case "kind":
-		return text + "; callers of its kind in the account had something as new " + days
+		return text + "; callers of its kind in the account had something as new " + often
 	case "account":
-		return text + "; all callers of the account had something as new " + days
+		return text + "; all callers of the account had something as new " + often
 	case "shipped":
 		return text + "; judged by what is usual everywhere"
 	}
 	return text + "; " + Safe(a.BackOff, mostCell)
+}
+
+// days tells days that have faded, to a tenth.
+func days(n float64) string {
+	text := large(n)
+	if n < 10 {
+		text = strings.TrimSuffix(fmt.Sprintf("%.1f", n), ".0")
+	}
+	if text == "1" {
+		return "1 day"
+	}
+	return text + " days"
 }
 
 // likelihood tells a likelihood ratio.

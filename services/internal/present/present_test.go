@@ -66,7 +66,7 @@ func insights() []schemas.Insight {
 				{Attribute: "userAgent", Insight: []schemas.Attributed{{Value: "aws-cli/1.22.34", Average: 22}}},
 				{Attribute: "principalId", Insight: []schemas.Attributed{
 					{Value: "arn:aws:iam::123456789012:user/ci-deploy", Average: 21}, {Value: "autoscaling.amazonaws.com", Average: 1},
-				}},
+				}, Baseline: []schemas.Attributed{{Value: "autoscaling.amazonaws.com", Average: 0.04}}},
 				{Attribute: "errorCode", Insight: []schemas.Attributed{
 					{Value: schemas.NoError, Average: 20}, {Value: "Client.OperationNotPermitted", Average: 2},
 				}},
@@ -298,7 +298,7 @@ func TestStretchesDoNotDependOnOrder(t *testing.T) {
 
 func summary() *Summary {
 	return &Summary{
-		Files: 7141, Skipped: map[string]int64{"digest": 240, "not_a_log": 1, "empty": 0}, NotLogs: []string{"notes.txt" + hostile},
+		Files: 7141, Store: 7000, New: 141, Skipped: map[string]int64{"digest": 240, "not_a_log": 1, "empty": 0}, NotLogs: []string{"notes.txt" + hostile},
 		Stored: 12_265_034, Records: 75_600,
 		Events: 75_450, Dropped: map[string]uint64{"data": 12, "network": 1}, Duplicates: 150, Late: 7, Stale: 3,
 		Dead: map[string]uint64{"malformed": 2, "too_large": 12},
