@@ -45,10 +45,8 @@ func Plural(n uint64, one, many string) string {
 	return grouped(strconv.FormatUint(n, 10)) + " " + many
 }
 
-// HowRare tells the probability of an hour as a share of hours that a reader can imagine: "those with such calls".
-func HowRare(oneIn float64, hours string) string {
-	return "an hour like this is one in " + Rough(oneIn) + " of " + hours
-}
+// HowRare tells the probability of an hour as a share of the hours in which something of the kind happens.
+func HowRare(oneIn float64) string { return "one in " + Rough(oneIn) + " active hours is so unusual" }
 
 // Rough writes two significant digits below a hundred, whole numbers below a million, and powers above.
 func Rough(x float64) string {

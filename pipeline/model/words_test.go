@@ -13,7 +13,7 @@ func TestWords(t *testing.T) {
 		"more than a trillion": Rough(1e13),
 		"1 call":               Plural(1, "call", "calls"),
 		"1,234,567 calls":      Plural(1234567, "call", "calls"),
-		"an hour like this is one in 9,911 of those with such calls": HowRare(9910.97, "those with such calls"),
+		"one in 9,911 active hours is so unusual": HowRare(9910.97),
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)

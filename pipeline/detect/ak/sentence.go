@@ -38,7 +38,7 @@ func sentence(f *schemas.Finding) string {
 	if w.DormantDays > 0 {
 		say("; ", subject, " had not been used for ", model.Plural(uint64(w.DormantDays), "day", "days"))
 	}
-	say("; ", model.HowRare(f.Why.OneIn, "those in which a key is used"), ".")
+	say("; ", model.HowRare(f.Why.OneIn), ".")
 	return b.String()
 }
 

@@ -36,7 +36,7 @@ func sentence(f *schemas.Finding) string {
 		b.WriteString("it is not called at all")
 	}
 	b.WriteString("; ")
-	b.WriteString(model.HowRare(w.OneIn, "those with such calls"))
+	b.WriteString(model.HowRare(w.OneIn))
 	b.WriteByte('.')
 	return b.String()
 }

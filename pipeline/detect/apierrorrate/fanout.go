@@ -112,6 +112,6 @@ func fanOutSentence(f *schemas.Finding) string {
 	} else {
 		say("it never happens")
 	}
-	say("; ", model.HowRare(f.Why.OneIn, "those in which somebody is refused"), ".")
+	say("; ", model.HowRare(f.Why.OneIn), ".")
 	return b.String()
 }

@@ -47,7 +47,7 @@ func sentence(f *schemas.Finding) string {
 		}
 	}
 	b.WriteString("; ")
-	b.WriteString(model.HowRare(w.OneIn, "those with such errors"))
+	b.WriteString(model.HowRare(w.OneIn))
 	b.WriteByte('.')
 	return b.String()
 }

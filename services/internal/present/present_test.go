@@ -74,7 +74,7 @@ func insights() []schemas.Insight {
 		}
 		i.Details.Trailvane.Why = schemas.Why{
 			Detector: "apicallrate", OneIn: 3.4e9, Text: "TerminateInstances was called 312 times in 14 minutes by user/ci-deploy; " +
-				"normally 2.5 an hour; an hour like this is one in 3 billion of those with such calls.",
+				"normally 2.5 an hour; one in 3 billion active hours is so unusual.",
 			SampleEventIDs: []string{"b9ae9d33-e18e-4788-b0cc-197328fbd67e"},
 			Drivers: []schemas.Driver{
 				{Dimension: "sourceIPAddress", Value: "203.0.113.66", Insight: 22.3},
