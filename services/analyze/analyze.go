@@ -271,8 +271,16 @@ func otherwise(ctx context.Context, js natsjetstream.JetStream, o Options, err e
 	if readErr != nil {
 		return errors.Join(err, readErr)
 	}
-	return fmt.Errorf("the store %s was made with --learn=%dm --lateness=%dm --budget=%g --partitions=%d: %w; use the same, or another folder",
-		o.Store, id.Learn, id.Lateness, id.Budget, id.Partitions, err)
+	return fmt.Errorf("the store %s was made with --learn=%s --lateness=%s --budget=%g --partitions=%d: %w; use the same, or another folder",
+		o.Store, duration(id.Learn), duration(id.Lateness), id.Budget, id.Partitions, err)
+}
+
+// duration writes minutes as a flag has them.
+func duration(minutes int) string {
+	if minutes%60 == 0 && minutes > 0 {
+		return fmt.Sprintf("%dh", minutes/60)
+	}
+	return fmt.Sprintf("%dm", minutes)
 }
 
 // types returns the insight types that have a detector, in order.
