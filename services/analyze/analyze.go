@@ -170,7 +170,8 @@ func mayBeStore(dir string) error {
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
-	if len(entries) > 0 && !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == "lock" || e.Name() == "jetstream" }) {
+	ours := func(e fs.DirEntry) bool { return e.Name() == "lock" || e.Name() == "jetstream" }
+	if len(entries) > 0 && !slices.ContainsFunc(entries, ours) {
 		return fmt.Errorf("the folder %s holds other files and is no store; name a new one", dir)
 	}
 	return nil
@@ -271,7 +272,8 @@ func otherwise(ctx context.Context, js natsjetstream.JetStream, o Options, err e
 	if readErr != nil {
 		return errors.Join(err, readErr)
 	}
-	return fmt.Errorf("the store %s was made with --learn=%s --lateness=%s --budget=%g --partitions=%d: %w; use the same, or another folder",
+	return fmt.Errorf("the store %s was made with --learn=%s --lateness=%s --budget=%g --partitions=%d: %w; "+
+		"use the same, or another folder",
 		o.Store, duration(id.Learn), duration(id.Lateness), id.Budget, id.Partitions, err)
 }
 

@@ -116,7 +116,8 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		if n := parser.Model.Children; slices.ContainsFunc(n, func(n *kong.Node) bool { return n.Name == args[0] }) {
 			of = args[0] + " "
 		}
-		fmt.Fprintf(errOut, "trailvane: %s\nRun 'trailvane %s--help' to see what is possible.\n", present.Safe(err.Error(), maxError), of)
+		fmt.Fprintf(errOut, "trailvane: %s\nRun 'trailvane %s--help' to see what is possible.\n",
+			present.Safe(err.Error(), maxError), of)
 		return exitUsage
 	}
 	k.BindTo(ctx, (*context.Context)(nil))

@@ -80,7 +80,8 @@ func (x *explanation) rate(s Stretch) {
 		x.line("failed", text)
 	}
 	if r.Breadth > 0 {
-		x.line("breadth", fmt.Sprintf("%s in an hour, normally %s", plural(uint64(r.Breadth), "different call"), large(r.BreadthExpected)))
+		x.line("breadth", fmt.Sprintf("%s in an hour, normally %s",
+			plural(uint64(r.Breadth), "different call"), large(r.BreadthExpected)))
 	}
 	if r.DormantDays > 0 {
 		x.line("dormant", "not used for "+plural(uint64(r.DormantDays), "day")+" before")
@@ -175,7 +176,8 @@ func (x *explanation) operator(s Stretch, o *schemas.OperatorWhy) {
 	}
 	switch {
 	case o.FirstTime && o.Hazard > 0:
-		x.fact("first time", "the operator never did such a thing; in the account somebody begins to once in "+large(1/o.Hazard)+" days of work")
+		x.fact("first time", "the operator never did such a thing; in the account somebody begins to once in "+
+			large(1/o.Hazard)+" days of work")
 	case o.FirstTime:
 		x.fact("first time", "the operator never did such a thing")
 	default:
