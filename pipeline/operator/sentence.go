@@ -56,7 +56,7 @@ func sentence(f *schemas.Finding, who string) string {
 	if f.Why.Route == "root" {
 		b.WriteString("; what the root does is always told.")
 	} else {
-		fmt.Fprintf(&b, "; an operator's day like this happens once in %s.", round2(f.Why.OneIn))
+		fmt.Fprintf(&b, "; of the days on which somebody does such things, one in %s is like this.", model.Rough(f.Why.OneIn))
 	}
 	return b.String()
 }
@@ -72,33 +72,14 @@ func minutes(n uint32) string {
 
 func percent(x float64) string { return strconv.FormatFloat(schemas.Round(x*100), 'f', 1, 64) }
 
-// round2 writes two significant digits below a hundred, whole numbers below a million, and powers above.
-func round2(x float64) string {
-	switch {
-	case x < 100:
-		y, err := strconv.ParseFloat(strconv.FormatFloat(x, 'g', 2, 64), 64)
-		if err != nil {
-			return "many"
-		}
-		return strconv.FormatFloat(y, 'f', -1, 64)
-	case x < 1e6:
-		return strconv.FormatFloat(x, 'f', 0, 64)
-	case x < 1e9:
-		return strconv.FormatFloat(x/1e6, 'f', 0, 64) + " million"
-	case x < 1e12:
-		return strconv.FormatFloat(x/1e9, 'f', 0, 64) + " billion"
-	}
-	return "more than a trillion"
-}
-
 // text says in a sentence what was seen and why it was not told.
 func (n *nearMiss) text() string {
 	first := ""
 	if n.first {
 		first = ", for the first time"
 	}
-	const text = "%s called %s%s: a score of %s nats. " +
-		"An operator's day like this happens once in %s; one in %s would have been told."
+	const text = "%s called %s%s: a score of %s. " +
+		"Of the days on which somebody does such things, one in %s is like this; one in %s would have been told."
 	return fmt.Sprintf(text,
-		n.who, n.event, first, round2(n.score), round2(model.Exp(-n.lnP)), round2(model.Exp(-n.line)))
+		n.who, n.event, first, model.Rough(n.score), model.Rough(model.Exp(-n.lnP)), model.Rough(model.Exp(-n.line)))
 }
