@@ -108,7 +108,7 @@ type Why struct {
 	Route          string    `json:"route,omitempty"`
 	Direction      string    `json:"direction,omitempty"` // "rise" or "drop"
 	Log10P         float64   `json:"log10p"`
-	OneIn          float64   `json:"oneIn"` // 1/p, in units of the test: active key-hours or principal-days
+	OneIn          float64   `json:"oneIn"` // 1/p, of hours with such calls of a key, or days on which somebody does such things
 	Alpha          float64   `json:"alpha"`
 	Tested30d      float64   `json:"tested30d"`
 	BudgetPerMonth float64   `json:"budgetPerMonth"`
@@ -159,7 +159,7 @@ type AddressWhy struct {
 	AccountKnew   string     `json:"accountKnew"`   // the nearest thing that the account had seen before
 	PrincipalKnew string     `json:"principalKnew"` // that the principal had been seen with
 	PrincipalDays float64    `json:"principalDays"` // active days of the principal, decayed
-	NoveltyDays   float64    `json:"noveltyDays"`   // of these, days with something as new as this
+	NoveltyDays   float64    `json:"noveltyDays"`   // days with something as new, of whom backOff names
 	BackOff       string     `json:"backOff"`       // whose habits decided: "principal", "kind", "account", "shipped"
 	Modifiers     []Modifier `json:"modifiers,omitempty"`
 	ASN           string     `json:"asn,omitempty"`

@@ -42,8 +42,11 @@ func Plural(n uint64, one, many string) string {
 	if n == 1 {
 		return "1 " + one
 	}
-	return strconv.FormatUint(n, 10) + " " + many
+	return grouped(strconv.FormatUint(n, 10)) + " " + many
 }
+
+// HowRare tells the probability of an hour as a share of the hours in which something of the kind happens.
+func HowRare(oneIn float64) string { return "one in " + Rough(oneIn) + " active hours is so unusual" }
 
 // Rough writes two significant digits below a hundred, whole numbers below a million, and powers above.
 func Rough(x float64) string {
@@ -55,13 +58,21 @@ func Rough(x float64) string {
 		}
 		return strconv.FormatFloat(y, 'f', -1, 64)
 	case x < 1e6:
-		return strconv.FormatFloat(x, 'f', 0, 64)
+		return grouped(strconv.FormatFloat(x, 'f', 0, 64))
 	case x < 1e9:
 		return strconv.FormatFloat(x/1e6, 'f', 0, 64) + " million"
 	case x < 1e12:
 		return strconv.FormatFloat(x/1e9, 'f', 0, 64) + " billion"
 	}
 	return "more than a trillion"
+}
+
+// grouped sets the thousands of a whole number apart: "43,009".
+func grouped(digits string) string {
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "," + digits[i:]
+	}
+	return digits
 }
 
 // PrincipalKind names a kind of principal, in keys and sentences.

@@ -49,7 +49,7 @@ func (t *task) rules(c *call) []schemas.Rule {
 			continue
 		}
 		if r, ok := t.rule(c, x.all, x.op, x.group, x.with); ok {
-			r.Text = fmt.Sprintf("%s on %d of %d operator-days by %s", x.text, r.Hits, r.Days, r.Text)
+			r.Text = fmt.Sprintf("%s by %s on %d of %d days", x.text, r.Text, r.Hits, r.Days)
 			out = append(out, r)
 		}
 	}

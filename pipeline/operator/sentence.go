@@ -56,7 +56,7 @@ func sentence(f *schemas.Finding, who string) string {
 	if f.Why.Route == "root" {
 		b.WriteString("; what the root does is always told.")
 	} else {
-		fmt.Fprintf(&b, "; an operator's day like this happens once in %s.", model.Rough(f.Why.OneIn))
+		fmt.Fprintf(&b, "; of the days on which somebody does such things, one in %s is like this.", model.Rough(f.Why.OneIn))
 	}
 	return b.String()
 }
@@ -71,8 +71,8 @@ func (n *nearMiss) text() string {
 	if n.first {
 		first = ", for the first time"
 	}
-	const text = "%s called %s%s: a score of %s nats. " +
-		"An operator's day like this happens once in %s; one in %s would have been told."
+	const text = "%s called %s%s: a score of %s. " +
+		"Of the days on which somebody does such things, one in %s is like this; one in %s would have been told."
 	return fmt.Sprintf(text,
 		n.who, n.event, first, model.Rough(n.score), model.Rough(model.Exp(-n.lnP)), model.Rough(model.Exp(-n.line)))
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -125,7 +126,11 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	dir := o.Store
-	if dir == "" {
+	if dir != "" {
+		if err := mayBeStore(dir); err != nil {
+			return nil, err
+		}
+	} else {
 		temporary, err := os.MkdirTemp("", "trailvane-")
 		if err != nil {
 			return nil, fmt.Errorf("make a folder for the streams: %w", err)
@@ -154,6 +159,22 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	r.Took = time.Since(begun)
 	return r, nil
+}
+
+// mayBeStore returns an error if a folder has something in it but no store, such as the logs.
+func mayBeStore(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	ours := func(e fs.DirEntry) bool { return e.Name() == "lock" || e.Name() == "jetstream" }
+	if len(entries) > 0 && !slices.ContainsFunc(entries, ours) {
+		return fmt.Errorf("the folder %s holds other files and is no store; name a new one", dir)
+	}
+	return nil
 }
 
 // databases opens the databases of addresses, nil if there are none.
@@ -238,11 +259,30 @@ func deploy(ctx context.Context, js natsjetstream.JetStream, o Options) (*servic
 	}
 	if err := jetstream.Deploy(ctx, js, jetstream.DefaultTopology(id, stages...)); err != nil {
 		if errors.Is(err, jetstream.ErrIdentity) {
-			return nil, fmt.Errorf("open the store %s: %w; use the same options, or another folder", o.Store, err)
+			return nil, otherwise(ctx, js, o, err)
 		}
 		return nil, err
 	}
 	return &service.Deployment{JS: js, Identity: id, Instance: "analyze-" + uuid.NewString(), Log: o.Log}, nil
+}
+
+// otherwise says with which flags the store was made.
+func otherwise(ctx context.Context, js natsjetstream.JetStream, o Options, err error) error {
+	id, readErr := jetstream.ReadIdentity(ctx, js)
+	if readErr != nil {
+		return errors.Join(err, readErr)
+	}
+	return fmt.Errorf("the store %s was made with --learn=%s --lateness=%s --budget=%g --partitions=%d: %w; "+
+		"use the same, or another folder",
+		o.Store, duration(id.Learn), duration(id.Lateness), id.Budget, id.Partitions, err)
+}
+
+// duration writes minutes as a flag has them.
+func duration(minutes int) string {
+	if minutes%60 == 0 && minutes > 0 {
+		return fmt.Sprintf("%dh", minutes/60)
+	}
+	return fmt.Sprintf("%dm", minutes)
 }
 
 // types returns the insight types that have a detector, in order.

@@ -29,6 +29,13 @@ func TestAStoreOfAnotherVersion(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	other := o
+	other.Settings.Learn *= 2
+	const made = "was made with --learn=24h --lateness=15m --budget=1 --partitions=1"
+	if _, err := Run(t.Context(), other); err == nil || !strings.Contains(err.Error(), made) {
+		t.Errorf("got error %v, want %q", err, made)
+	}
+
 	b, err := broker.Start(t.Context(), broker.Config{Dir: store})
 	if err != nil {
 		t.Fatal(err)

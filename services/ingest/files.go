@@ -39,10 +39,10 @@ func NewFiles(args ...string) (*Files, error) {
 				return nil, fmt.Errorf("pattern %s: %w", arg, err)
 			}
 			if len(paths) == 0 {
-				return nil, fmt.Errorf("pattern %s matches no file", arg)
+				return nil, fmt.Errorf("pattern %s matches no file; a folder is read with all that is below it", arg)
 			}
 		} else if err != nil {
-			return nil, err // names the path
+			return nil, strip(err)
 		}
 		for _, p := range paths {
 			p, err := filepath.Abs(p)
@@ -53,6 +53,14 @@ func NewFiles(args ...string) (*Files, error) {
 		}
 	}
 	return f, nil
+}
+
+// strip leaves out the name of the system call, which says nothing to whoever mistyped a path.
+func strip(err error) error {
+	if e := new(fs.PathError); errors.As(err, &e) {
+		return fmt.Errorf("%s: %w", e.Path, e.Err)
+	}
+	return err
 }
 
 // Name returns "files".

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/trailvane/trailvane/pipeline/decode/formats"
 	"github.com/trailvane/trailvane/pipeline/ingest"
@@ -20,6 +22,19 @@ const Bucket = "ingest"
 
 // spoolFolder is below Config.Dir.
 const spoolFolder = "stdin"
+
+// FromStdin reports whether an object holds what came by standard input, and from which byte of it on.
+func FromStdin(object string) (from int64, ok bool) {
+	dir, name := filepath.Split(object)
+	if filepath.Base(dir) != spoolFolder {
+		return 0, false
+	}
+	if digits, cut := strings.CutPrefix(name, "at-"); cut {
+		from, err := strconv.ParseInt(digits, 10, 64)
+		return from, err == nil
+	}
+	return 0, strings.HasPrefix(name, "stdin-")
+}
 
 // Config says what a lane reads.
 type Config struct {

@@ -80,8 +80,8 @@ func TestTapCutsWhenTheInputIsQuiet(t *testing.T) {
 				}
 				ended := make(chan error)
 				go func() {
-					for over, err := false, error(nil); ; {
-						if over, err = p.next(t.Context()); over || err != nil {
+					for {
+						if over, err := p.next(t.Context()); over || err != nil {
 							ended <- err
 							return
 						}
@@ -91,7 +91,7 @@ func TestTapCutsWhenTheInputIsQuiet(t *testing.T) {
 					if _, err := other.Write([]byte(s)); err != nil {
 						t.Fatal(err)
 					}
-					time.Sleep(10 * quietTime) // of the bubble's clock
+					<-time.After(10 * quietTime) // of the bubble's clock
 				}
 				other.Close()
 				if err := <-ended; err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/trailvane/trailvane/pipeline/view"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/analyze"
+	ingestservice "github.com/trailvane/trailvane/services/ingest"
 	"github.com/trailvane/trailvane/services/internal/present"
 )
 
@@ -27,9 +28,9 @@ type analyzeCommand struct {
 
 	Format     string        `default:"auto" enum:"auto,${formats}" help:"Format of the logs: ${enum}."`
 	Store      string        `type:"path" placeholder:"FOLDER" help:"Keep streams and state in a folder: the next run reads only what is new. Without it everything is learned from the logs named here."`
-	Learn      time.Duration `default:"24h" help:"Learn so long, in event time, before the first insight of an account (${default})."`
-	Lateness   time.Duration `default:"15m" help:"How late events may be delivered and still count in their minute, at most 1h (${default})."`
-	Budget     float64       `default:"1" help:"Multiplies the false insights that are tolerated: 0.3 is quieter, 3 sees more (${default})."`
+	Learn      time.Duration `default:"24h" help:"Learn so long, in event time, before the first insight of an account."`
+	Lateness   time.Duration `default:"15m" help:"How late events may be delivered and still count in their minute, at most 1h."`
+	Budget     float64       `default:"1" help:"Multiplies the false insights that are tolerated: 0.3 is quieter, 3 sees more."`
 	MMDB       []string      `name:"mmdb" type:"path" placeholder:"FILE,…" help:"Databases in the MaxMind DB format that know network (ASN) and country of addresses, as GeoLite2-ASN.mmdb,GeoLite2-Country.mmdb; new addresses are told better with them."`
 	Partitions int           `placeholder:"N" help:"Parallelism, 1 to 32 (default: one for each core). A store keeps its number."`
 
@@ -38,9 +39,9 @@ type analyzeCommand struct {
 	Output      string   `default:"auto" enum:"auto,table,explain,ndjson" help:"table for people, explain for all that is known of each insight in words, ndjson for programs (auto: table on a terminal)." short:"o"`
 	Shape       string   `default:"auto" enum:"auto,native,actiontrail,cloudtrail" help:"Shape of ndjson: ${enum}. auto is that of the account's own cloud, native has all fields."`
 	StrictShape bool     `help:"Leave out the fields that the vendor's shape does not have."`
-	Types       []string `placeholder:"TYPE,…" help:"Show only these insight types, for example ApiCallRate."`
-	Account     []string `placeholder:"ID,…" help:"Show only these accounts."`
-	Region      []string `placeholder:"REGION,…" help:"Show only these regions."`
+	Types       []string `placeholder:"TYPE" help:"Show only these insight types, for example ApiCallRate."`
+	Account     []string `placeholder:"ID" help:"Show only these accounts."`
+	Region      []string `placeholder:"REGION" help:"Show only these regions."`
 	From        moment   `placeholder:"TIME" help:"Show insight events from this time on, as 2026-03-01 or 2026-03-01T08:30:00Z. What was before is learned from all the same."`
 	To          moment   `placeholder:"TIME" help:"Show insight events before this time."`
 	MinSeverity string   `default:"low" enum:"${severities}" help:"Show only insights that are at least so severe: ${enum} (all of them). Severity rises with how unusual something is, with what was done, and with insights of other types in the same incident."`
@@ -112,7 +113,7 @@ func (a *analyzeCommand) Run(ctx context.Context, c console) error {
 	case r.Conflicts > 0:
 		return fmt.Errorf("%d insight events were found again with other content, which must not happen; please report it with the logs if you can", r.Conflicts)
 	case r.Ingest.Objects == 0 && r.Found.Known == 0:
-		return fmt.Errorf("no logs found in %s", strings.Join(a.Paths, ", "))
+		return fmt.Errorf("no logs found in %s", where(a.Paths))
 	case r.Unreadable():
 		return errors.New("not one record could be read; the dead letters above say why (is --format right?)")
 	case a.ExitCode && len(shown) > 0:
@@ -120,6 +121,19 @@ func (a *analyzeCommand) Run(ctx context.Context, c console) error {
 	}
 	return nil
 }
+
+// where lists what was to be read.
+func where(paths []string) string {
+	names := slices.Clone(paths)
+	for i, p := range names {
+		if p == "-" {
+			names[i] = standardInput
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
+const standardInput = "standard input"
 
 // analyze runs the pipeline under a progress bar.
 func (a *analyzeCommand) analyze(ctx context.Context, c console, o analyze.Options) (*analyze.Result, error) {
@@ -235,11 +249,9 @@ func (a *analyzeCommand) print(out io.Writer, insights []schemas.Insight) error 
 		if !terminal {
 			width = tableWidth
 		}
-		text := ""
+		text := present.Table(insights, width)
 		if a.Output == "explain" {
 			text = explain(insights, min(width, taleWidth))
-		} else {
-			text = present.Table(insights, width)
 		}
 		_, err = io.WriteString(out, text)
 	}
@@ -277,19 +289,37 @@ func (a *analyzeCommand) close(out io.Writer, r *analyze.Result, shown []schemas
 	misses := slices.DeleteFunc(slices.Clone(r.NearMisses), func(m detect.NearMiss) bool {
 		return !a.shows(m.Account.ID, m.Region, m.At.Time())
 	})
-	if a.NearMisses && len(misses) > 0 && len(r.Insights) > 0 {
+	switch {
+	case !a.NearMisses || len(r.Insights) == 0: // then they are told anyway
+	case len(misses) > 0:
 		fmt.Fprint(out, "\nWhat came nearest to being unusual enough:\n", present.NearMisses(misses))
+	default:
+		fmt.Fprint(out, "\nNothing else came near to being unusual enough.\n")
 	}
 }
 
 func summary(r *analyze.Result) *present.Summary {
 	s := &present.Summary{
-		Files: r.Ingest.Objects, Skipped: make(map[string]int64), NotLogs: r.Ingest.NotLogs, Stored: r.Ingest.Stored,
+		Files: r.Ingest.Objects, Skipped: make(map[string]int64), NotLogs: slices.Clone(r.Ingest.NotLogs), Stored: r.Ingest.Stored,
 		Records: r.Ingest.Records,
 		Events:  r.Aggregate.Events, Dropped: r.Normalize.Dropped, Duplicates: r.Aggregate.Duplicates,
 		Late: r.Aggregate.Late, Stale: r.Aggregate.Stale,
-		Dead: make(map[string]uint64), FirstDead: r.Dead,
+		Dead: make(map[string]uint64), FirstDead: slices.Clone(r.Dead),
 		Seen: r.Aggregate.Seen, First: r.Aggregate.First, Last: r.Aggregate.Last, Took: r.Took,
+	}
+	if f := r.Found; f.Known > 0 {
+		s.Store, s.New = f.Known+f.Grown, f.New+f.Grown
+	}
+	for i, name := range s.NotLogs {
+		if _, ok := ingestservice.FromStdin(name); ok {
+			s.NotLogs[i] = standardInput
+		}
+	}
+	for i := range s.FirstDead {
+		d := &s.FirstDead[i]
+		if from, ok := ingestservice.FromStdin(d.Object); ok {
+			d.Object, d.Offset = standardInput, d.Offset+from
+		}
 	}
 	for reason, n := range r.Ingest.Skipped {
 		s.Skipped[string(reason)] = n

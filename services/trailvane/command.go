@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -95,8 +96,13 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	if err != nil {
 		panic(err) // the command line's own description is wrong
 	}
-	if len(args) == 0 {
+	switch { // what other programs have taught
+	case len(args) == 0:
 		args = []string{"--help"}
+	case args[0] == "help":
+		args = append(slices.Clone(args[1:]), "--help")
+	case args[0] == "--version":
+		args = []string{"version"}
 	}
 	k, err := parser.Parse(args)
 	if exited >= 0 { // --help
@@ -106,7 +112,12 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 		return exitPipe
 	}
 	if err != nil {
-		fmt.Fprintf(errOut, "trailvane: %s\nRun 'trailvane --help' to see what is possible.\n", present.Safe(err.Error(), maxError))
+		of := ""
+		if n := parser.Model.Children; slices.ContainsFunc(n, func(n *kong.Node) bool { return n.Name == args[0] }) {
+			of = args[0] + " "
+		}
+		fmt.Fprintf(errOut, "trailvane: %s\nRun 'trailvane %s--help' to see what is possible.\n",
+			present.Safe(err.Error(), maxError), of)
 		return exitUsage
 	}
 	k.BindTo(ctx, (*context.Context)(nil))

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/trailvane/trailvane/pipeline/ingest"
+	"github.com/trailvane/trailvane/pipeline/model"
 	"github.com/trailvane/trailvane/pipeline/view"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/analyze"
@@ -44,9 +45,9 @@ func (d *demoCommand) Run(ctx context.Context, c console) error {
 	}
 	t := tale{w: c.out}
 	t.say("An invented company has one account on AWS and one on Alibaba Cloud. People work in them in office hours, "+
-		"pipelines deploy, jobs run, machines scale up and down. Here are ten days of their audit logs: %d events in %d files. "+
+		"pipelines deploy, jobs run, machines scale up and down. Here are ten days of their audit logs: %s in %s. "+
 		"Somewhere in them two stolen keys are used to delete what can be deleted and to hide it, and two programs lose a permission.",
-		truth.Events+truth.Repeats, truth.Files)
+		model.Plural(uint64(truth.Events+truth.Repeats), "event", "events"), model.Plural(uint64(truth.Files), "file", "files"))
 
 	o := analyze.Options{
 		Paths: []string{dir}, Partitions: runtime.GOMAXPROCS(0), Settings: schemas.DefaultSettings(),
@@ -82,18 +83,24 @@ const taleWidth = 110
 
 // A tale is text that is told in paragraphs.
 type tale struct {
-	w   io.Writer
-	err error
+	w      io.Writer
+	ragged bool // no empty line yet behind what was told
+	err    error
 }
 
 func (t *tale) add(text string) {
 	if t.err == nil {
 		_, t.err = io.WriteString(t.w, text)
+		t.ragged = true
 	}
 }
 
 func (t *tale) say(format string, args ...any) {
-	t.add("\n" + present.Fold(fmt.Sprintf(format, args...), taleWidth, "") + "\n")
+	if t.ragged {
+		t.add("\n")
+	}
+	t.add(present.Fold(fmt.Sprintf(format, args...), taleWidth, "") + "\n")
+	t.ragged = false
 }
 
 // explain tells the insights of the largest incident in words; to tell all would take pages.

@@ -26,7 +26,7 @@ func TestASmallRun(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
 	var out strings.Builder
-	if err := run(t.Context(), []string{"-records", "3000", "-n", "2"}, &out); err != nil {
+	if err := run(t.Context(), []string{"-records", "3000", "-n", "2", "-part", "20"}, &out); err != nil {
 		t.Fatal(err)
 	}
 	for _, line := range []string{
@@ -52,7 +52,7 @@ func TestASmallRun(t *testing.T) {
 }
 
 func TestRunRefusesNonsense(t *testing.T) {
-	for _, args := range [][]string{{"-records", "0"}, {"-n", "0"}, {"-records", "many"}, {"logs/"}} {
+	for _, args := range [][]string{{"-records", "0"}, {"-n", "0"}, {"-part", "0"}, {"-part", "101"}, {"-records", "many"}, {"logs/"}} {
 		if err := run(t.Context(), args, t.Output()); err == nil {
 			t.Errorf("%q is accepted", args)
 		}

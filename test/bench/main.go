@@ -46,14 +46,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	records := flags.Int("records", 1_000_000, "CloudTrail records to analyze")
 	runs := flags.Int("n", 3, "runs, of which the median counts")
 	onlyState := flags.Bool("state", false, "only measure what detectors keep of large accounts: seconds instead of minutes")
+	part := flags.Int("part", 1, "divide the large accounts of -state by so much, at most 100, for a quick look; the goals are for whole ones")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if *records < 1 || *runs < 1 || flags.NArg() > 0 {
-		return fmt.Errorf("%q: -records and -n must be positive, and there are no arguments", args)
+	if *records < 1 || *runs < 1 || *part < 1 || *part > 100 || flags.NArg() > 0 {
+		return fmt.Errorf("%q: -records, -n and -part (at most 100) must be positive, and there are no arguments", args)
 	}
 	if *onlyState {
-		return benchStates(out)
+		return benchStates(out, *part)
 	}
 	dir, err := os.MkdirTemp("", "trailvane-bench-")
 	if err != nil {
@@ -68,7 +69,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := r.print(out); err != nil {
 		return err
 	}
-	return benchStates(out)
+	return benchStates(out, *part)
 }
 
 // A bench is the program under test and what it reads.

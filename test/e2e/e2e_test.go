@@ -137,6 +137,18 @@ var analyzed = sync.OnceValue(func() string {
 	return strings.Join(inWords(string(out)), "\n") + "\n"
 })
 
+// undisturbed returns what analyze prints of the company by default, which runs that were disturbed are compared with.
+func undisturbed(t *testing.T) string {
+	t.Helper()
+	if usual == "" {
+		usual = analyze(t, company).out
+	}
+	return usual
+}
+
+// usual is what undisturbed returns.
+var usual string
+
 // those returns the events of the company that are chosen, in words.
 func those(t *testing.T, chosen func(e gjson.Result) bool) []string {
 	t.Helper()

@@ -37,6 +37,6 @@ func Example() {
 	}
 	tell(feed.Tick(call.Minute + schemas.Hour))
 	// Output:
-	// 2026-01-12T00:01:00Z Access key AKIABACKUPEXAMPLE made 8 write calls in 2 minutes from 203.0.113.66, 10 different ones within an hour; normally 2 an hour, 2 different ones in an hour of work; an hour like this happens once in 183735 active key-hours.
+	// 2026-01-12T00:01:00Z Access key AKIABACKUPEXAMPLE made 8 write calls in 2 minutes from 203.0.113.66, 10 different ones in that clock hour; normally 2 an hour, 2 different ones in an hour of work; one in 183,735 active hours is so unusual.
 	// 2026-01-12T00:10:00Z Cooled after 38 different calls
 }

@@ -29,7 +29,7 @@ func sentence(f *schemas.Finding) string {
 		say(" from ", from)
 	}
 	if w.Breadth > 1 {
-		say(", ", model.Different(float64(w.Breadth)), " within an hour")
+		say(", ", model.Different(float64(w.Breadth)), " in that clock hour")
 	}
 	say("; normally ", normal(st, subject))
 	if f.Why.Route == "breadth" && st.Baseline > 0 {
@@ -38,7 +38,7 @@ func sentence(f *schemas.Finding) string {
 	if w.DormantDays > 0 {
 		say("; ", subject, " had not been used for ", model.Plural(uint64(w.DormantDays), "day", "days"))
 	}
-	say("; an hour like this happens once in ", model.Rough(f.Why.OneIn), " active key-hours.")
+	say("; ", model.HowRare(f.Why.OneIn), ".")
 	return b.String()
 }
 

@@ -207,7 +207,7 @@ func TestWhy(t *testing.T) {
 			w.Direction != "rise" || w.Route != "rate" || !(w.Log10P < -4) || len(w.SampleEventIDs) == 0 || len(w.SampleEventIDs) > 5 {
 			t.Errorf("%+v %+v", w, w.Rate)
 		}
-		for _, word := range []string{"TerminateInstances was called", "by mallory", "normally 2 an hour", "active key-hours"} {
+		for _, word := range []string{"TerminateInstances was called", "by mallory", "normally 2 an hour", "active hours is so unusual"} {
 			if !strings.Contains(w.Text, word) {
 				t.Errorf("%q does not say %q", w.Text, word)
 			}

@@ -33,6 +33,6 @@ func Example() {
 	}
 	tell(feed.Tick(call.Minute + schemas.Hour))
 	// Output:
-	// 2026-01-12T00:00:00Z DeleteBucket was called 80 times in 2 minutes by mallory; normally 2.1 a day; an hour like this happens once in 35152 active key-hours.
+	// 2026-01-12T00:00:00Z DeleteBucket was called 80 times in 2 minutes by mallory; normally 2.1 a day; one in 35,152 active hours is so unusual.
 	// 2026-01-12T00:05:00Z Cooled 200 calls
 }

@@ -35,8 +35,8 @@ func sentence(f *schemas.Finding) string {
 	default:
 		b.WriteString("it is not called at all")
 	}
-	b.WriteString("; an hour like this happens once in ")
-	b.WriteString(model.Rough(w.OneIn))
-	b.WriteString(" active key-hours.")
+	b.WriteString("; ")
+	b.WriteString(model.HowRare(w.OneIn))
+	b.WriteByte('.')
 	return b.String()
 }

@@ -173,7 +173,7 @@ func TestWhy(t *testing.T) {
 			t.Errorf("%+v", w)
 		}
 		for _, word := range []string{"TerminateInstances was denied with Client.UnauthorizedOperation", "by mallory", "% of the calls",
-			"normally 6 a day, 2.5 % of the calls", "active key-hours"} {
+			"normally 6 a day, 2.5 % of the calls", "active hours is so unusual"} {
 			if !strings.Contains(g.Why.Text, word) {
 				t.Errorf("%q does not say %q", g.Why.Text, word)
 			}

@@ -36,6 +36,6 @@ func Example() {
 	}
 	tell(feed.Tick(failed.Minute + schemas.Hour))
 	// Output:
-	// 2026-01-12T00:00:00Z GetSecretValue was denied with AccessDeniedException 40 times in 1 minute by mallory, 59 % of the calls; normally 1 an hour, 2 % of the calls; an hour like this happens once in 950 million active key-hours.
+	// 2026-01-12T00:00:00Z GetSecretValue was denied with AccessDeniedException 40 times in 1 minute by mallory, 59 % of the calls; normally 1 an hour, 2 % of the calls; one in 950 million active hours is so unusual.
 	// 2026-01-12T00:05:00Z Cooled 200 failures
 }

@@ -106,12 +106,12 @@ func fanOutSentence(f *schemas.Finding) string {
 	}
 	say(strings.TrimSuffix(who, isDenied), verb, model.Plural(st.InsightCount, "call", "calls"), " in ",
 		model.Plural(uint64(st.InsightDuration), "minute", "minutes"), ", ", model.Different(float64(w.Breadth)),
-		" within an hour; normally ")
+		" in that clock hour; normally ")
 	if st.Baseline > 0 {
 		say(model.PerTime(st.Baseline), ", ", model.Different(w.BreadthExpected), " in such an hour")
 	} else {
 		say("it never happens")
 	}
-	say("; an hour like this happens once in ", model.Rough(f.Why.OneIn), " active key-hours.")
+	say("; ", model.HowRare(f.Why.OneIn), ".")
 	return b.String()
 }

@@ -46,9 +46,9 @@ func sentence(f *schemas.Finding) string {
 			b.WriteString(" % of the calls")
 		}
 	}
-	b.WriteString("; an hour like this happens once in ")
-	b.WriteString(model.Rough(w.OneIn))
-	b.WriteString(" active key-hours.")
+	b.WriteString("; ")
+	b.WriteString(model.HowRare(w.OneIn))
+	b.WriteByte('.')
 	return b.String()
 }
 

@@ -33,6 +33,6 @@ func Example() {
 	}
 	tell(feed.Tick(call.Minute + schemas.Hour))
 	// Output:
-	// 2026-01-19T00:00:00Z 203.0.113.140 made its first request, as alice: neither the account nor alice knew anything near it; something as new happened on 0 of 5.8 active days.
+	// 2026-01-19T00:00:00Z 203.0.113.140 made its first request, as alice: neither the account nor alice knew anything near it; nothing as new was seen on its 5.8 active days before.
 	// 2026-01-19T00:05:00Z Silence 5 calls
 }

@@ -25,14 +25,7 @@ func sentence(object, who string, w *schemas.Why) string {
 	default:
 		b.WriteString(": the account knew nothing " + beyond(a.AccountKnew) + ", and " + who + " nothing " + beyond(a.PrincipalKnew))
 	}
-	switch a.BackOff {
-	case "principal":
-		b.WriteString("; something as new happened on " + days(a.NoveltyDays) + " of " + days(a.PrincipalDays) + " active days")
-	case "kind", "account":
-		b.WriteString("; something as new happened on " + days(a.NoveltyDays) + " principal-days before")
-	default:
-		b.WriteString("; little is known yet of what is usual here")
-	}
+	b.WriteString("; " + usual(a))
 	for i, m := range a.Modifiers {
 		if i == 0 {
 			b.WriteString("; also: ")
@@ -54,6 +47,31 @@ func beyond(knew string) string {
 		return "near it"
 	}
 	return "of it but " + knew
+}
+
+// usual says how often something as new was seen before, and of whom.
+func usual(a *schemas.AddressWhy) string {
+	n, of := days(a.NoveltyDays), ""
+	switch a.BackOff {
+	case "principal":
+		if n == "0" {
+			return "nothing as new was seen on its " + days(a.PrincipalDays) + " active days before"
+		}
+		return "something as new was seen on " + n + " of its " + days(a.PrincipalDays) + " active days before"
+	case "kind":
+		of = "of callers of its kind"
+	case "account":
+		of = "in the account"
+	default:
+		return "little is known yet of what is usual here"
+	}
+	switch n {
+	case "0":
+		return "nothing as new was seen " + of + " before"
+	case "1":
+		return "something as new was seen " + of + " on 1 day before"
+	}
+	return "something as new was seen " + of + " on " + n + " days before"
 }
 
 // days writes decayed days, small ones to a tenth.

@@ -211,7 +211,7 @@ func TestWhy(t *testing.T) {
 		len(w.SampleEventIDs) != 1 {
 		t.Errorf("%+v", w)
 	}
-	const text = "AttachUserPolicy is done on 20 of 20 operator-days by role terraform (at least "
+	const text = "AttachUserPolicy is done by role terraform on 20 of 20 days (at least "
 	const who = "here by bob, for the first time, from a new network, at 03:12"
 	if !strings.Contains(w.Text, text) || !strings.Contains(w.Text, who) {
 		t.Errorf("%q", w.Text)

@@ -40,6 +40,6 @@ func Example() {
 	tell(feed.Pane([]detecttest.Call{bob}))
 	tell(feed.Tick(bob.Minute + 2*schemas.Hour))
 	// Output:
-	// 2026-01-19T03:12:00Z AttachUserPolicy is done on 14 of 14 operator-days by role terraform (at least 82.6 %); here by bob, for the first time, from a new network, at 03:12; an operator's day like this happens once in 39601.
+	// 2026-01-19T03:12:00Z AttachUserPolicy is done by role terraform on 14 of 14 days (at least 82.6 %); here by bob, for the first time, from a new network, at 03:12; of the days on which somebody does such things, one in 39,601 is like this.
 	// 2026-01-19T03:13:00Z Silence 1 event
 }

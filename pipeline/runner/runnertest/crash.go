@@ -34,7 +34,7 @@ type Pipeline struct {
 	Group func(runner.Record) string
 
 	Runs   int    // with faults, 60 if zero
-	Faults int    // in one run at most, 60 if zero
+	Faults int    // in one run, about; 60 if zero
 	Seed   uint64 // of everything that is random
 }
 
@@ -210,19 +210,42 @@ var (
 // leastHits is how often each fault must have happened at each step of each stage.
 const leastHits = 3
 
+// A place is where a fault can happen.
+type place struct{ stage, step string }
+
 type hit struct {
-	stage, step string
-	fault       fault
+	place
+	fault fault
 }
 
-// A coverage counts the faults of all runs.
+// A coverage counts the faults of all runs, and how often instances came where they can happen.
 type coverage struct {
 	stages []Stage
 	runs   int
+	visits map[place]int
 	hits   map[hit]int
 }
 
-func newCoverage(stages []Stage) *coverage { return &coverage{stages: stages, hits: make(map[hit]int)} }
+func newCoverage(stages []Stage) *coverage {
+	return &coverage{stages: stages, visits: make(map[place]int), hits: make(map[hit]int)}
+}
+
+// cells is the number of faults at all steps of all stages.
+func (c *coverage) cells() (n int) {
+	for _, s := range steps {
+		n += len(s.faults)
+	}
+	return n * len(c.stages)
+}
+
+func faultsAt(step string) []fault {
+	for _, s := range steps {
+		if s.name == step {
+			return s.faults
+		}
+	}
+	panic("no step " + step)
+}
 
 // errSeldom: nothing was wrong, but too little was tried.
 var errSeldom = errors.New("a fault happened too seldom")
@@ -233,7 +256,7 @@ func (c *coverage) missing() error {
 	for _, stage := range c.stages {
 		for _, step := range steps {
 			for _, f := range step.faults {
-				if n := c.hits[hit{stage.Name, step.name, f}]; n < leastHits {
+				if n := c.hits[hit{place{stage.Name, step.name}, f}]; n < leastHits {
 					seldom = append(seldom, fmt.Sprintf("%s at %s of %s: %d", f, step.name, stage.Name, n))
 				}
 			}
@@ -261,7 +284,7 @@ func (c *coverage) String() string {
 				if !slices.Contains(step.faults, f) {
 					cell = append(cell, "-")
 				} else {
-					cell = append(cell, fmt.Sprint(c.hits[hit{s.Name, step.name, f}]))
+					cell = append(cell, fmt.Sprint(c.hits[hit{place{s.Name, step.name}, f}]))
 				}
 			}
 			fmt.Fprintf(&b, " %20s", strings.Join(cell, "/"))
@@ -294,9 +317,10 @@ func (w *world) feed() error {
 
 func newWorld(p Pipeline, covered *coverage, run int) *world {
 	w := &world{
-		Pipeline: p, covered: covered, calm: run == 0, faults: p.Faults,
+		Pipeline: p, covered: covered, calm: run == 0, faults: 2 * p.Faults,
 		rng: rand.New(rand.NewPCG(p.Seed, uint64(run))),
 	}
+	w.slow = w.rng.IntN(2 * len(p.Stages)) // in every other run
 	w.broker = memory.NewBroker(func() time.Time { return w.now })
 	for k, s := range p.Stages {
 		for i := range s.Partitions {

@@ -28,6 +28,7 @@ type world struct {
 	now     time.Time // what the broker stamps records with
 	calm    bool      // no faults, no cuts
 	faults  int       // that may still happen
+	slow    int       // order of a stage that falls behind, so that it reads and puts much at once; or of none
 	parts   []*part
 	events  []string // what happened, to be read after a failure
 	late    []func() // requests that are still on their way
@@ -270,42 +271,55 @@ func (w *world) next() {
 	})
 	r := able[0]
 	if !w.calm {
+		able = w.prefer(able)
 		r = able[w.rng.IntN(len(able))]
 	}
 	w.grant(r, w.choose(r))
 }
 
-// choose decides what happens at a step: faults that have not happened often enough are likelier.
+// prefer leaves out the stage that is held back, mostly, while others have something to do.
+func (w *world) prefer(able []*request) []*request {
+	var others []*request
+	for _, r := range able {
+		if r.order != w.slow {
+			others = append(others, r)
+		}
+	}
+	if len(others) == 0 || w.rng.IntN(64) == 0 {
+		return able
+	}
+	return others
+}
+
+// choose decides what happens at a step. All faults at all steps of all stages shall happen equally often, all over the run,
+// so each step has its share of the faults, and the more seldom a run comes there, the likelier one is. Every other time it is
+// the fault that has happened least there.
 func (w *world) choose(r *request) fault {
+	at := place{r.stage.Name, r.step}
+	w.covered.visits[at]++
 	if w.calm || w.faults == 0 {
 		return none
 	}
-	k := slices.IndexFunc(steps, func(s struct {
-		name   string
-		faults []fault
-	}) bool {
-		return s.name == r.step
-	})
-	var seldom []fault
-	for _, f := range steps[k].faults {
-		if w.covered.hits[hit{r.stage.Name, r.step, f}] < leastHits {
-			seldom = append(seldom, f)
-		}
+	possible := faultsAt(r.step)
+	share := float64(w.Faults*len(possible)) / float64(w.covered.cells())
+	visits := float64(w.covered.visits[at]) / float64(w.covered.runs) // in a run
+	if w.rng.Float64() >= min(share/visits, 0.25) {
+		return none
 	}
-	switch {
-	case len(seldom) > 0 && w.rng.IntN(4) == 0:
-		return seldom[w.rng.IntN(len(seldom))]
-	case w.rng.IntN(25) == 0:
-		return steps[k].faults[w.rng.IntN(len(steps[k].faults))]
+	f := possible[w.rng.IntN(len(possible))]
+	if w.rng.IntN(2) == 0 {
+		f = slices.MinFunc(possible, func(a, b fault) int {
+			return cmp.Compare(w.covered.hits[hit{at, a}], w.covered.hits[hit{at, b}])
+		})
 	}
-	return none
+	return f
 }
 
 // grant lets a request go on, or lets a fault happen to it.
 func (w *world) grant(r *request, f fault) {
 	if f != none {
 		w.faults--
-		w.covered.hits[hit{r.stage.Name, r.step, f}]++
+		w.covered.hits[hit{place{r.stage.Name, r.step}, f}]++
 		w.note("%s: %s at %s", r.name, f, r.step)
 	}
 	a := answer{dice: w.rng.Uint64()}

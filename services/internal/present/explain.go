@@ -2,8 +2,10 @@ package present
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
+	"github.com/trailvane/trailvane/pipeline/model"
 	"github.com/trailvane/trailvane/schemas"
 )
 
@@ -64,17 +66,22 @@ func Explain(s Stretch, width int) string {
 // rate tells the facts of a type that counts calls.
 func (x *explanation) rate(s Stretch) {
 	st := &s.last().Details.Context.Statistics
-	x.line("rate", fmt.Sprintf("%s a minute for %s; normally %s, learned from %s", large(st.Insight), s.howLong(),
+	x.fact("rate", fmt.Sprintf("%s in %s; normally %s, learned from %s", plural(st.InsightCount, noun(s.last())), s.howLong(),
 		normally(st.Baseline), lasted(schemas.Minute(min(st.BaselineDuration, 1<<30)))))
 	r := s.last().Details.Trailvane.Why.Rate
 	if r == nil {
 		return
 	}
 	if r.ErrorRatio > 0 {
-		x.line("failed", fmt.Sprintf("%s of the calls, normally %s", percent(r.ErrorRatio), percent(r.ErrorRatioBaseline)))
+		text := percent(r.ErrorRatio) + " of the calls"
+		if st.Baseline > 0 { // else the share is an assumption of the model
+			text += ", normally " + percent(r.ErrorRatioBaseline)
+		}
+		x.line("failed", text)
 	}
 	if r.Breadth > 0 {
-		x.line("breadth", fmt.Sprintf("%s, normally %s", plural(uint64(r.Breadth), "different call"), large(r.BreadthExpected)))
+		x.line("breadth", fmt.Sprintf("%s in an hour, normally %s",
+			plural(uint64(r.Breadth), "different call"), large(r.BreadthExpected)))
 	}
 	if r.DormantDays > 0 {
 		x.line("dormant", "not used for "+plural(uint64(r.DormantDays), "day")+" before")
@@ -86,12 +93,7 @@ func (x *explanation) address(s Stretch, a *schemas.AddressWhy) {
 	st := &s.last().Details.Context.Statistics
 	x.line("requests", fmt.Sprintf("%s in %s", count(st.InsightCount), s.howLong()))
 	x.fact("known", fmt.Sprintf("the account knew %s, the caller %s", known(a.AccountKnew), known(a.PrincipalKnew)))
-	if a.PrincipalDays > 0 {
-		x.fact("habit", fmt.Sprintf("%s of the %s days on which the caller was active had something as new; judged by %s",
-			large(a.NoveltyDays), large(a.PrincipalDays), habit(a.BackOff)))
-	} else {
-		x.fact("habit", "the caller was never seen before; judged by "+habit(a.BackOff))
-	}
+	x.fact("habit", habit(a))
 	for _, m := range a.Modifiers {
 		x.fact("also", Safe(m.Name, mostCell)+", "+likelihood(m.Ratio))
 	}
@@ -111,19 +113,36 @@ func known(prefix string) string {
 	return Safe(prefix, mostCell)
 }
 
-// habit tells whose habits decided.
-func habit(backOff string) string {
-	switch backOff {
-	case "principal":
-		return "its own habits"
-	case "kind":
-		return "the habits of its kind in the account"
-	case "account":
-		return "the habits of the account"
-	case "shipped":
-		return "what is usual everywhere"
+// habit tells whose habits decided, and what they are. Days fade with time, so that there are parts of them.
+func habit(a *schemas.AddressWhy) string {
+	text := "the caller was active on " + days(a.PrincipalDays) + " before"
+	if !(a.PrincipalDays > 0) {
+		text = "the caller was never seen before"
 	}
-	return Safe(backOff, mostCell)
+	often := "on " + days(a.NoveltyDays)
+	switch a.BackOff {
+	case "principal":
+		return text + ", and had something as new " + often
+	case "kind":
+		return text + "; callers of its kind in the account had something as new " + often
+	case "account":
+		return text + "; all callers of the account had something as new " + often
+	case "shipped":
+		return text + "; judged by what is usual everywhere"
+	}
+	return text + "; " + Safe(a.BackOff, mostCell)
+}
+
+// days tells days that have faded, to a tenth.
+func days(n float64) string {
+	text := large(n)
+	if n < 10 {
+		text = strings.TrimSuffix(fmt.Sprintf("%.1f", n), ".0")
+	}
+	if text == "1" {
+		return "1 day"
+	}
+	return text + " days"
 }
 
 // likelihood tells a likelihood ratio.
@@ -157,19 +176,19 @@ func (x *explanation) operator(s Stretch, o *schemas.OperatorWhy) {
 	}
 	switch {
 	case o.FirstTime && o.Hazard > 0:
-		x.fact("first time", "the operator never did such a thing; in the account somebody does once in "+large(1/o.Hazard)+" days of activity")
+		x.fact("first time", "the operator never did such a thing; in the account somebody begins to once in "+
+			large(1/o.Hazard)+" days of work")
 	case o.FirstTime:
 		x.fact("first time", "the operator never did such a thing")
 	default:
 		x.line("habit", "the operator did it on "+plural(uint64(o.HabitualDays), "day")+" before")
 	}
 	for _, u := range o.Surprises {
-		x.fact("surprise", fmt.Sprintf("%s %s, one in %s", Safe(u.Attribute, mostCell), Safe(u.Value, mostCell),
+		x.fact("surprise", fmt.Sprintf("%s %s, one in %s", name(u.Attribute), Safe(u.Value, mostCell),
 			oneIn(-u.Nats/nats)))
 	}
 	for _, r := range o.Rules {
-		x.fact("rule", fmt.Sprintf("%s, on %s of %s days (at least %s)", Safe(r.Text, mostFact/2), count(uint64(r.Hits)),
-			count(uint64(r.Days)), percent(r.Lower)))
+		x.fact("rule", fmt.Sprintf("%s (at least %s)", Safe(r.Text, mostFact/2), percent(r.Lower))) // the text has its days
 	}
 }
 
@@ -178,30 +197,67 @@ const nats = 2.302585092994045684
 
 func percent(share float64) string { return fmt.Sprintf("%.3g %%", 100*share) }
 
-// drivers tells what stands out.
+// drivers tells what stands out: how many of the calls it made, and what it made before, where that is known.
 func (x *explanation) drivers(e *schemas.Insight) {
+	known := e.Details.Trailvane.Why.Rate != nil && remembered(e)
 	for _, d := range e.Details.Trailvane.Why.Drivers {
-		text := fmt.Sprintf("%s: %s a minute, ", Safe(d.Value, mostCell), large(d.Insight))
-		if d.Baseline > 0 {
-			text += large(d.Baseline) + " in the seven days before"
-		} else {
-			text += "never in the seven days before"
+		if d.Value == e.Details.Object { // the title has it
+			continue
 		}
-		x.line(name(d.Dimension), text)
+		word := noun(e)
+		text := fmt.Sprintf("%s: %s", Safe(d.Value, mostCell), plural(calls(e, d.Insight), word))
+		switch {
+		case d.Baseline > 0:
+			text += ", normally " + model.PerTime(d.Baseline)
+		case known:
+			text += ", no such " + word + " in the seven days before"
+		}
+		x.fact(name(d.Dimension), text)
 	}
 }
 
-// attributions tells what the calls were made of.
+// remembered reports whether it is known who made the calls of the seven days before. Where nothing is remembered of calls that
+// there were, nobody may be said to have made none.
+func remembered(e *schemas.Insight) bool {
+	return e.Details.Context.Statistics.Baseline == 0 ||
+		slices.ContainsFunc(e.Details.Context.Attributions, func(a schemas.Attribution) bool { return len(a.Baseline) > 0 })
+}
+
+// attributions tells what the calls were made of: each value with its calls, unless there is only one.
 func (x *explanation) attributions(e *schemas.Insight) {
 	for _, a := range e.Details.Context.Attributions {
 		var values []string
 		for _, v := range a.Insight {
-			values = append(values, Safe(value(a.Attribute, v.Value), mostCell)+" "+large(v.Average))
+			text := Safe(value(a.Attribute, v.Value), mostCell)
+			if len(a.Insight) > 1 {
+				text += " " + count(calls(e, v.Average))
+			}
+			values = append(values, text)
 		}
 		if len(values) > 0 {
 			x.line(name(a.Attribute), strings.Join(values, ", "))
 		}
 	}
+}
+
+// calls turns calls a minute back into calls.
+func calls(e *schemas.Insight, perMinute float64) uint64 {
+	n := perMinute * float64(e.Details.Context.Statistics.InsightDuration)
+	if !(n > 0) {
+		return 0
+	}
+	return uint64(min(n, 1<<53) + 0.5)
+}
+
+// noun is what an insight counts.
+func noun(e *schemas.Insight) string {
+	switch {
+	case e.Details.Trailvane.Why.Address != nil:
+		return "request"
+	case e.Details.Type == schemas.APIErrorRate:
+		return "error"
+	}
+	return "call"
 }
 
 func (s Stretch) howLong() string {
@@ -213,7 +269,7 @@ func (s Stretch) howLong() string {
 
 func normally(rate float64) string {
 	if rate > 0 {
-		return large(rate) + " a minute"
+		return model.PerTime(rate)
 	}
 	return "never"
 }

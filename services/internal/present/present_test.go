@@ -66,7 +66,7 @@ func insights() []schemas.Insight {
 				{Attribute: "userAgent", Insight: []schemas.Attributed{{Value: "aws-cli/1.22.34", Average: 22}}},
 				{Attribute: "principalId", Insight: []schemas.Attributed{
 					{Value: "arn:aws:iam::123456789012:user/ci-deploy", Average: 21}, {Value: "autoscaling.amazonaws.com", Average: 1},
-				}},
+				}, Baseline: []schemas.Attributed{{Value: "autoscaling.amazonaws.com", Average: 0.04}}},
 				{Attribute: "errorCode", Insight: []schemas.Attributed{
 					{Value: schemas.NoError, Average: 20}, {Value: "Client.OperationNotPermitted", Average: 2},
 				}},
@@ -74,7 +74,7 @@ func insights() []schemas.Insight {
 		}
 		i.Details.Trailvane.Why = schemas.Why{
 			Detector: "apicallrate", OneIn: 3.4e9, Text: "TerminateInstances was called 312 times in 14 minutes by user/ci-deploy; " +
-				"normally 2.5 an hour; an hour like this happens once in 3 billion active key-hours.",
+				"normally 2.5 an hour; one in 3 billion active hours is so unusual.",
 			SampleEventIDs: []string{"b9ae9d33-e18e-4788-b0cc-197328fbd67e"},
 			Drivers: []schemas.Driver{
 				{Dimension: "sourceIPAddress", Value: "203.0.113.66", Insight: 22.3},
@@ -190,7 +190,8 @@ func evil() []schemas.Insight {
 		t.Why.Text = hostile
 		t.Severity = hostile
 		t.Why.SampleEventIDs = []string{hostile}
-		t.Why.Drivers = []schemas.Driver{{Dimension: hostile, Value: hostile}, {Dimension: "sourceIPAddress", Value: hostile}}
+		t.Why.Drivers = []schemas.Driver{{Dimension: hostile, Value: "!" + hostile, Insight: math.Inf(1), Baseline: math.Inf(1)},
+			{Dimension: "sourceIPAddress", Value: "!" + hostile, Insight: math.NaN()}}
 		if a := t.Why.Address; a != nil {
 			a.AccountKnew, a.PrincipalKnew, a.BackOff, a.ASN, a.Country = hostile, hostile, hostile, hostile, hostile
 			a.Modifiers = []schemas.Modifier{{Name: hostile, Ratio: math.NaN()}, {Name: strings.Repeat("x", 2000), Ratio: math.Inf(1)}}
@@ -216,7 +217,7 @@ func TestTable(t *testing.T) {
 
 func TestTableFits(t *testing.T) {
 	for _, all := range [][]schemas.Insight{insights(), story(), evil()} {
-		for width := 40; width < 300; width++ {
+		for width := leastWidth; width < 300; width++ {
 			for line := range strings.Lines(Table(all, width)) {
 				if n := columns(strings.TrimSuffix(line, "\n")); n > width {
 					t.Fatalf("width %d: line of %d columns: %s", width, n, line)
@@ -297,7 +298,7 @@ func TestStretchesDoNotDependOnOrder(t *testing.T) {
 
 func summary() *Summary {
 	return &Summary{
-		Files: 7141, Skipped: map[string]int64{"digest": 240, "not_a_log": 1, "empty": 0}, NotLogs: []string{"notes.txt" + hostile},
+		Files: 7141, Store: 7000, New: 141, Skipped: map[string]int64{"digest": 240, "not_a_log": 1, "empty": 0}, NotLogs: []string{"notes.txt" + hostile},
 		Stored: 12_265_034, Records: 75_600,
 		Events: 75_450, Dropped: map[string]uint64{"data": 12, "network": 1}, Duplicates: 150, Late: 7, Stale: 3,
 		Dead: map[string]uint64{"malformed": 2, "too_large": 12},

@@ -18,6 +18,8 @@ type Summary struct {
 	Files   int64            // that were read
 	Skipped map[string]int64 // files that hold no logs to read, by reason
 	NotLogs []string         // names of the first files of unknown content
+	Store   int              // of the files now named, those that a store knew from earlier runs
+	New     int              // of these, files that are new or have grown; of no interest where Store is 0
 	Stored  int64            // bytes of the files, as they are stored
 	Records int64            // raw records
 
@@ -49,6 +51,9 @@ func (s *Summary) Text(insights []schemas.Insight) string {
 		read += fmt.Sprintf(", %s a second", count(int64(float64(s.Records)/s.Took.Seconds())))
 	}
 	line("read", "%s", read)
+	if s.Store > 0 {
+		line("store", "knew %s; %s new or grown in this run", plural(s.Store, "file"), count(s.New))
+	}
 	if n := total(s.Skipped); n > 0 {
 		line("skipped", "%s: %s", plural(n, "file"), reasons(s.Skipped))
 	}
@@ -185,6 +190,9 @@ func (s *Summary) Nothing(learning []detect.Learning, misses []detect.NearMiss) 
 		}
 		fmt.Fprintf(&b, "  Account %s is still learning: %s of %s seen.\n", Safe(l.Account.ID, mostCell),
 			span(l.Seen), span(l.Needed))
+	}
+	if len(learning) > 0 {
+		b.WriteString("  Give more of the logs, or a shorter --learn, which costs false insights.\n")
 	}
 	if len(misses) > 0 {
 		b.WriteString("  What came nearest:\n")

@@ -15,10 +15,10 @@ type column struct {
 
 var table = []column{
 	{"SEVERITY", 3},
-	{"WHEN (UTC)", 11},
+	{"WHEN (UTC)", 16}, // what is cut could be the hour
 	{"FOR", 4},
-	{"ACCOUNT", 6},
-	{"REGION", 6},
+	{"ACCOUNT", 4},
+	{"REGION", 4},
 	{"WHAT", 6},
 	{"HOW UNUSUAL", 6},
 	{"WHO", 6},
@@ -49,8 +49,8 @@ type row struct {
 
 // Table returns the insights as a table, one line for each stretch of activity: how severe, when, how long, account, region, what,
 // how unusual, who. Stretches of one incident stand together, below a line about it, in the order of the first. The table is as
-// wide as it needs if width is 0. If it is wider than width, each stretch has two lines, and they are cut to width columns, but
-// never below half a terminal. It is empty if there are no insights.
+// wide as it needs if width is 0. If it is wider than width, what happened stands below when and where, on as many lines of width
+// columns as it takes, but never of less than half a terminal. It is empty if there are no insights.
 func Table(insights []schemas.Insight, width int) string {
 	incidents := Incidents(Stretches(insights))
 	if len(incidents) == 0 {
@@ -85,11 +85,11 @@ func Table(insights []schemas.Insight, width int) string {
 	widths := natural(rows)
 	margin := columns(rows[0].margin)
 	if width > 0 && margin+sum(widths) > width {
-		return stacked(rows, max(width, 40))
+		return stacked(rows, max(width, leastWidth))
 	}
 	most := mostTitle
 	if width > 0 {
-		most = max(width, 40) - margin
+		most = max(width, leastWidth) - margin
 	}
 	var b strings.Builder
 	for _, r := range rows {
@@ -104,6 +104,9 @@ func Table(insights []schemas.Insight, width int) string {
 	return b.String()
 }
 
+// leastWidth is half a terminal, columns, and a little: there is always room for the time.
+const leastWidth = 44
+
 // mostTitle bounds the line about an incident where the width does not.
 const mostTitle = 200
 
@@ -116,7 +119,7 @@ func (s Stretch) cells() []string {
 	}
 }
 
-// stacked writes each row on two lines.
+// stacked writes each row on two lines, or more where they are narrow.
 func stacked(rows []row, width int) string {
 	margin := columns(rows[0].margin)
 	var heads []row
@@ -132,9 +135,9 @@ func stacked(rows []row, width int) string {
 			b.WriteString(r.margin + Safe(r.title, width-margin) + "\n")
 			continue
 		}
-		second := r.margin
+		last := r.margin
 		if r.margin == lastMargin {
-			r.margin, second = innerMargin, lastMargin
+			r.margin = innerMargin
 		}
 		b.WriteString(r.margin)
 		writeCells(&b, r.cells[:besides], widths)
@@ -142,8 +145,14 @@ func stacked(rows []row, width int) string {
 		if i == 0 {
 			continue
 		}
-		b.WriteString(second + "    " +
-			Safe(r.cells[besides]+": "+r.cells[besides+1]+", by "+r.cells[besides+2], width-margin-4) + "\n")
+		text := Fold(Safe(r.cells[besides]+": "+r.cells[besides+1]+", by "+r.cells[besides+2], mostTitle), width-margin, "    ")
+		lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+		for n, line := range lines {
+			if n == len(lines)-1 {
+				r.margin = last
+			}
+			b.WriteString(r.margin + line + "\n")
+		}
 	}
 	return b.String()
 }

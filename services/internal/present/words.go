@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/trailvane/trailvane/pipeline/model"
 	"github.com/trailvane/trailvane/pipeline/view"
 	"github.com/trailvane/trailvane/schemas"
 )
@@ -61,7 +62,7 @@ func times(e *schemas.Insight, word string) string {
 	text := plural(st.InsightCount, word)
 	switch {
 	case st.Baseline > 0:
-		text += ", " + large(st.Insight/st.Baseline) + "x normal"
+		text += ", normally " + model.PerTime(st.Baseline)
 	case st.BaselineDuration > 0:
 		text += ", normally none"
 	}
