@@ -38,6 +38,7 @@ var nobody = tuple{rest, rest, rest, rest, rest, rest}
 type row struct {
 	minute int32
 	of     tuple
+	hash   uint64 // of the strings of the tuple, once it is in a minute; none of the rest
 	count  uint64
 	sample string // the smallest event id, so that it does not depend on order; empty for the rest
 }
@@ -136,19 +137,16 @@ func (n *names) addRow(rows []row, r row) []row {
 		}
 		tuples++
 	}
+	r.hash = n.hashOf(r.of)
 	if tuples < n.tuples {
 		return slices.Insert(rows, at, r)
 	}
-	var hash uint64 // of the largest
 	for i := at - 1; i >= 0 && rows[i].minute == r.minute; i-- {
-		if i == others {
-			continue
-		}
-		if h := n.hashOf(rows[i].of); largest < 0 || h > hash || h == hash && n.less(rows[largest].of, rows[i].of) {
-			largest, hash = i, h
+		if i != others && (largest < 0 || n.less(&rows[largest], &rows[i])) {
+			largest = i
 		}
 	}
-	if n.less(r.of, rows[largest].of) {
+	if n.less(&r, &rows[largest]) {
 		r, rows[largest] = rows[largest], r
 	}
 	if others >= 0 {
@@ -158,9 +156,8 @@ func (n *names) addRow(rows []row, r row) []row {
 	return slices.Insert(rows, at, row{minute: r.minute, of: nobody, count: r.count})
 }
 
-func (n *names) less(a, b tuple) bool {
-	ha, hb := n.hashOf(a), n.hashOf(b)
-	return ha < hb || ha == hb && n.compare(row{of: a}, row{of: b}) < 0
+func (n *names) less(a, b *row) bool {
+	return a.hash < b.hash || a.hash == b.hash && n.compare(row{of: a.of}, row{of: b.of}) < 0
 }
 
 // A sketch counts the values of all dimensions of a stretch of time.

@@ -349,7 +349,7 @@ func (t *task) addRow(s *series, r *schemas.Row) {
 		sample = sample[:maxSample]
 	}
 	n := len(s.pending)
-	s.pending = t.account.names.addRow(s.pending, row{int32(r.Minute), of, uint64(r.Count), sample})
+	s.pending = t.account.names.addRow(s.pending, row{minute: int32(r.Minute), of: of, count: uint64(r.Count), sample: sample})
 	if len(s.pending) > n && !hasOther(s.pending, r.Minute) {
 		t.region.await(s, r.Minute)
 	}

@@ -181,6 +181,9 @@ func (n *names) readRows(r *reader) []row {
 		for d := range x.of {
 			x.of[d] = n.intern(r.string())
 		}
+		if x.of[0] != rest {
+			x.hash = n.hashOf(x.of)
+		}
 		x.count = r.uint()
 		x.sample = r.string()
 		if r.bad || i > 0 && x.minute < rows[i-1].minute {
