@@ -15,6 +15,7 @@ type account struct {
 	age     detect.Age
 	regions map[string]*region
 	keys    int    // series in all regions
+	open    int    // of them, those with an open insight
 	spent   uint32 // ordinals below it belong to series that were evicted: none of them may come again, if their keys do
 	names   names
 

@@ -78,6 +78,13 @@ func (r *rate) evidence(l *lookout, sc *score) evidence {
 // continueTime is how soon after an End a new insight of the key continues the old one.
 const continueTime = 30
 
+// maxOpen bounds the open insights of an account and detector. Nobody reads more of them, and whoever can make keys could make as
+// many alarms: what comes beyond is a near miss, which says why.
+const maxOpen = 256
+
+// full reports that the account has as many open insights as it may.
+func (t *task) full() bool { return t.account.open >= maxOpen }
+
 // openInsight opens the insight of a series that has none, with what was known before it and the evidence of the alarm.
 func (t *task) openInsight(s *series, start, alarm schemas.Minute, before lookout, e evidence) {
 	s.open = &insight{
@@ -96,6 +103,7 @@ func (t *task) openInsight(s *series, start, alarm schemas.Minute, before lookou
 		s.told, s.peak = true, nearMiss{}
 	}
 	t.region.open = append(t.region.open, s)
+	t.account.open++
 	t.slices.touch(s)
 	t.finding(s, schemas.OpenFinding, alarm+1, "")
 }
@@ -108,6 +116,7 @@ func (t *task) closeInsight(s *series, end schemas.Minute, why schemas.EndReason
 	open := t.region.open
 	i := slices.Index(open, s)
 	t.region.open = slices.Delete(open, i, i+1)
+	t.account.open--
 	t.slices.touch(s)
 }
 

@@ -12,10 +12,14 @@ func (t *task) fold() {
 	n := 0
 	for ; n < len(r.due) && r.due[n].minute < r.watermark; n++ {
 		t.judge(hourOf(r.due[n].minute))
-		for _, s := range r.due[n].series {
+		due := r.due[n].series
+		if t.account.open+len(due) > maxOpen { // not all may find room: first come would be an order that a restart forgets
+			slices.SortFunc(due, (*series).compare)
+		}
+		for _, s := range due {
 			t.bear(s)
 		}
-		for _, s := range r.due[n].series {
+		for _, s := range due {
 			t.foldMinute(s)
 		}
 		t.foldRollUps()
@@ -93,7 +97,7 @@ func (t *task) foldMinute(s *series) {
 		t.confirm(s, minute, y, kinds, &sc)
 	}
 	s.follow(&sc, rows)
-	if s.open == nil && t.alarm(&s.rate, &sc) {
+	if s.open == nil && t.alarm(&s.rate, &sc) && !t.full() {
 		l := before.ahead()
 		seen := l.see(minute, y, &t.prior)
 		l.breadth.see(minute, kinds, &seen)

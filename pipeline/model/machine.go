@@ -426,7 +426,7 @@ func (t *task) look(s *series) {
 			start, running = sc.minute, true
 		}
 		last = sc.minute
-		if t.alarm(model, &sc) {
+		if t.alarm(model, &sc) && !t.full() {
 			t.openInsight(s, start, sc.minute, before, model.evidence(&l, &sc))
 			return
 		}

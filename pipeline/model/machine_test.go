@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -292,4 +293,41 @@ func BenchmarkSnapshot(b *testing.B) {
 	}
 	b.ReportMetric(float64(bytes)/float64(len(names)), "bytes/series")
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(names)), "ns/series")
+}
+
+// An account has a bounded number of open insights, whatever alarms; the rest are near misses that say why. Which ones are open does
+// not depend on a restart.
+func TestOpenInsightsAreBounded(t *testing.T) {
+	burst := func(restart bool) (opened []string, m *Machine) {
+		m = NewMachine(byName())
+		observe(m, pane(day1, "Quiet"))
+		observe(m, pane(day1+2*1440, "Quiet"))
+		p := pane(day1 + 2*1440 + 60)
+		for i := range maxOpen + 50 {
+			p.Strings = append(p.Strings, fmt.Sprint("Delete", i))
+			p.Rows = append(p.Rows, schemas.Row{Minute: day1 + 2*1440 + 60, Name: uint32(len(p.Strings) - 1), Count: 5000})
+		}
+		found := observe(m, p)
+		if restart {
+			m = restore(t, snapshot(t, m))
+		}
+		found = append(found, observe(m, pane(day1+2*1440+90, "Quiet"))...) // folds
+		for _, f := range found {
+			if f.Kind == schemas.OpenFinding {
+				opened = append(opened, f.Key)
+			}
+		}
+		return opened, m
+	}
+	opened, m := burst(false)
+	if len(opened) != maxOpen {
+		t.Errorf("%d insights are open, want %d", len(opened), maxOpen)
+	}
+	if again, _ := burst(true); !slices.Equal(opened, again) {
+		t.Errorf("after a restart others are open: %q, before %q", again, opened)
+	}
+	observe(m, pane(day1+2*1440+200, "Quiet"))
+	if misses := m.NearMisses(); len(misses) == 0 || !strings.Contains(misses[0].Text, fmt.Sprintf("had %d insights", maxOpen)) {
+		t.Errorf("the nearest misses do not say why: %+v", misses)
+	}
 }

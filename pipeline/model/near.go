@@ -47,6 +47,9 @@ func (n *nearMiss) text() string {
 	case n.s+small < float64(gateRatio*(n.m+small)):
 		text += fmt.Sprintf("; less than %g times what is expected is never an insight", float64(gateRatio))
 	}
+	if n.lnP <= n.line {
+		text += fmt.Sprintf("; it was unusual enough, but the account had %d insights of this type open", maxOpen)
+	}
 	return text + "."
 }
 

@@ -101,6 +101,7 @@ func (s *series) read(r *reader) { // the key is read
 		s.open = new(insight)
 		s.open.read(r, n)
 		s.in.open = append(s.in.open, s)
+		s.in.account.open++
 	}
 	if hasPeak {
 		s.peak.read(r)
