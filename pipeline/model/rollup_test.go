@@ -70,7 +70,7 @@ func TestRollUpLeavesSuspectKeysOut(t *testing.T) {
 		s.Learn = 100 * schemas.Day
 		m.Observe(p, s, func(*schemas.Finding) { t.Error("a finding in the learning time") })
 	}
-	at := schemas.Minute(day1)
+	at := day1
 	for range 300 {
 		minute(at, 1, 2)
 		at += 30

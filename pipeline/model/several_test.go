@@ -25,10 +25,10 @@ func two() *Several {
 
 // feed makes a habit and a burst of two names, and calls after every pane.
 func feed(s *Several, after func(*schemas.Finding)) {
-	for m := schemas.Minute(day1); m < day1+8*schemas.Day; m += 60 {
+	for m := day1; m < day1+8*schemas.Day; m += 60 {
 		s.Observe(pane(m, "x", "y"), schemas.DefaultSettings(), after)
 	}
-	for m := schemas.Minute(day1 + 8*schemas.Day); m < day1+8*schemas.Day+5; m++ {
+	for m := day1 + 8*schemas.Day; m < day1+8*schemas.Day+5; m++ {
 		p := pane(m, "x", "y")
 		p.Rows[0].Count, p.Rows[1].Count = 100, 90
 		s.Observe(p, schemas.DefaultSettings(), after)
@@ -83,7 +83,7 @@ func TestSeveralState(t *testing.T) {
 // What was nearly told is that of all machines, nearest first; learning is told once.
 func TestSeveralExplain(t *testing.T) {
 	s := two()
-	for m := schemas.Minute(day1); m < day1+36*60; m += 60 {
+	for m := day1; m < day1+36*60; m += 60 {
 		s.Observe(pane(m, "x", "y"), schemas.DefaultSettings(), func(*schemas.Finding) {})
 		if m < day1+schemas.Day-60 && len(s.Learning()) != 1 {
 			t.Fatalf("%v: learning %v", m, s.Learning())

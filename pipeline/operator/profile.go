@@ -203,7 +203,6 @@ func ones[T uint8 | uint16 | uint32](v T) float64 { return float64(bits.OnesCoun
 // A seenRows remembers which rows of a pane are new to the profiles: most are not, and cost a look-up.
 type seenRows struct {
 	epoch uint32
-	n     int
 	cells []seenRow
 }
 

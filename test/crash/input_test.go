@@ -228,7 +228,7 @@ func raw() []runnertest.Raw {
 				chunk.Records = append(chunk.Records, schemas.RawRecord{Offset: 9999, Body: []byte("{broken")})
 			}
 			before[lane] = last
-			add(lane, c.format, chunk.Append(nil), time.Duration(n+1)*slot)
+			add(lane, c.format, chunk.Append(nil), (n+1)*slot)
 		}
 	}
 	const end = days * 24 * time.Hour

@@ -289,7 +289,7 @@ func scans(days int) (calls []Call) {
 	}
 	c.SourceIP = "203.0.113.77"
 	for d := schemas.Minute(2); d < schemas.Minute(days); d += 2 {
-		for i := range schemas.Minute(60 + 5*d) {
+		for i := range 60 + 5*d {
 			c.Minute, c.Event, c.Error = Epoch+d*schemas.Day+d*77+i/3, fmt.Sprint("ScanThing", i), ""
 			if i%2 == 0 {
 				c.Error = "AccessDenied"

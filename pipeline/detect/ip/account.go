@@ -65,8 +65,8 @@ type told struct {
 	day    int32
 }
 
-func (s *stranger) toldDay(region string) (int32, bool) {
-	for _, t := range s.told {
+func (w *stranger) toldDay(region string) (int32, bool) {
+	for _, t := range w.told {
 		if t.region == region {
 			return t.day, true
 		}
@@ -74,19 +74,19 @@ func (s *stranger) toldDay(region string) (int32, bool) {
 	return 0, false
 }
 
-func (s *stranger) tell(region string, day int32) {
-	for i := range s.told {
-		if s.told[i].region == region {
-			s.told[i].day = day
+func (w *stranger) tell(region string, day int32) {
+	for i := range w.told {
+		if w.told[i].region == region {
+			w.told[i].day = day
 			return
 		}
 	}
-	s.told = append(s.told, told{strings.Clone(region), day})
+	w.told = append(w.told, told{strings.Clone(region), day})
 }
 
-func (s *stranger) met(hash uint64) {
-	if len(s.principals) < crowd && !slices.Contains(s.principals, hash) {
-		s.principals = append(s.principals, hash)
+func (w *stranger) met(hash uint64) {
+	if len(w.principals) < crowd && !slices.Contains(w.principals, hash) {
+		w.principals = append(w.principals, hash)
 	}
 }
 

@@ -136,7 +136,8 @@ func (t *task) explain(p *principal, s *slot, v *verdict) schemas.Why {
 		},
 	}
 	habits := &a.kinds[p.kind]
-	d, days := depth[v.route], 0.0
+	d := depth[v.route]
+	var days float64
 	switch {
 	case v.route == ofAccount:
 		w.Address.BackOff, habits = "account", &a.whole

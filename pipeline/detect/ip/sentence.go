@@ -51,7 +51,8 @@ func beyond(knew string) string {
 
 // usual says how often something as new was seen before, and of whom.
 func usual(a *schemas.AddressWhy) string {
-	n, of := days(a.NoveltyDays), ""
+	n := days(a.NoveltyDays)
+	var of string
 	switch a.BackOff {
 	case "principal":
 		if n == "0" {
