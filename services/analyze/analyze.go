@@ -329,8 +329,9 @@ func open(
 			return nil, err
 		}
 		p.aggregators = append(p.aggregators, a)
+		panes := detector.NewPanes()
 		for _, t := range types() {
-			det, err := detector.Open(ctx, d, t, i)
+			det, err := detector.Open(ctx, d, t, i, panes)
 			if err != nil {
 				return nil, err
 			}

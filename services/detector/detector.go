@@ -19,14 +19,18 @@ func Bucket(t schemas.InsightType) string { return "detector-" + string(t) }
 // A Partition runs one detector on one partition.
 type Partition = service.Partition[*detect.Processor]
 
-// Open prepares the detector of a type and partition.
-func Open(ctx context.Context, d *service.Deployment, t schemas.InsightType, partition int) (*Partition, error) {
+// Open prepares the detector of a type and partition. The panes are those of the partition, shared by all types.
+func Open(ctx context.Context, d *service.Deployment, t schemas.InsightType, partition int, panes *Panes) (*Partition, error) {
 	create, ok := all.Detectors()[t]
 	if !ok {
 		return nil, fmt.Errorf("there is no detector for %s", t)
 	}
 	return service.Open(ctx, d, service.Stage[*detect.Processor]{
 		Name: Bucket(t), Partition: partition, Input: jetstream.WindowsStream(partition), Constants: create().Constants(),
-		New: func(generation uint64) *detect.Processor { return detect.NewProcessor(partition, generation, create()) },
+		New: func(generation uint64) *detect.Processor {
+			p := detect.NewProcessor(partition, generation, create())
+			p.Share(panes.Decode)
+			return p
+		},
 	})
 }
