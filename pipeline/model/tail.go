@@ -1,5 +1,7 @@
 package model
 
+import "slices"
+
 // A histogram holds the block maxima of a key's z', in bins of 0.25, in units of 1/64 block.
 type histogram [bins]uint16
 
@@ -55,6 +57,11 @@ func (t *tail) zOf(lnP float64) float64 { return t.u + float64(t.beta*(t.lnTop-l
 
 // fit makes the tail of any histogram, by peaks over threshold, shrunk to the mean excess beta0 (DETECTION 3.5).
 func fit[T uint16 | uint32](h []T, beta0 float64) tail {
+	top := len(h) - 1 // most bins are empty, and those above all others
+	for top > 0 && h[top] == 0 {
+		top--
+	}
+	h = h[:top+1]
 	var n uint64
 	for _, v := range h {
 		n += uint64(v)
@@ -62,22 +69,23 @@ func fit[T uint16 | uint32](h []T, beta0 float64) tail {
 	target := max(float64(n)/20, 4*unit)
 	var taken uint64
 	last := 0
-	for i := len(h) - 1; i >= 0; i-- {
-		v := uint64(h[i])
+	for i, v := range slices.Backward(h) {
 		if v == 0 {
 			continue
 		}
-		if taken > 0 && float64(taken+v) > target {
+		if taken > 0 && float64(taken+uint64(v)) > target {
 			break
 		}
-		taken += v
+		taken += uint64(v)
 		last = i
 	}
 	u := float64(last) * binWidth
 	excess := 0.0
 	for i := last; i < len(h); i++ {
-		mid := (float64(i) + 0.5) * binWidth
-		excess += float64(float64(h[i]) * (mid - u))
+		if h[i] != 0 {
+			mid := (float64(i) + 0.5) * binWidth
+			excess += float64(float64(h[i]) * (mid - u))
+		}
 	}
 	blocks, inTail := float64(n)/unit, float64(taken)/unit
 	return tail{
