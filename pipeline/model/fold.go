@@ -2,6 +2,7 @@ package model
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/trailvane/trailvane/schemas"
 )
@@ -14,7 +15,7 @@ func (t *task) fold() {
 		t.judge(hourOf(r.due[n].minute))
 		due := r.due[n].series
 		if t.account.open+len(due) > maxOpen { // not all may find room: first come would be an order that a restart forgets
-			slices.SortFunc(due, (*series).compare)
+			slices.SortFunc(due, func(a, b *series) int { return strings.Compare(a.key, b.key) }) // of one region
 		}
 		for _, s := range due {
 			t.bear(s)
