@@ -134,7 +134,7 @@ func (t *tap) cut(block []byte) []byte {
 	if t.form != whole {
 		end = bytes.LastIndexByte(all, '\n') + 1
 	}
-	if len(all)-end > maxLine { // no record is so long; the part waits for the end of the line all the same
+	if len(all)-end > maxLine { // no record is so long: it is a dead letter, or two if the input is quiet in the middle of it
 		end = len(all)
 	}
 	t.line = bytes.Clone(all[end:])
