@@ -307,57 +307,57 @@ func (b *breadthPool) prior() (p borrowedBreadth) {
 }
 
 func (b *breadth) append(w *writer) {
-	w.flags(b.suspect, b.hot)
-	w.minute(b.hour)
-	w.minute(b.hotMin)
-	w.floats(b.a, b.b, b.sv, b.sn, b.current)
+	w.Flags(b.suspect, b.hot)
+	w.Minute(b.hour)
+	w.Minute(b.hotMin)
+	w.Floats(b.a, b.b, b.sv, b.sn, b.current)
 	b.all.append(w)
 	b.seen.append(w)
 	histogramTo(w, b.hist[:])
 }
 
 func (b *breadth) read(r *reader) {
-	r.flags(&b.suspect, &b.hot)
-	b.hour, b.hotMin = r.minute(), r.minute()
-	r.floats(&b.a, &b.b, &b.sv, &b.sn, &b.current)
+	r.Flags(&b.suspect, &b.hot)
+	b.hour, b.hotMin = r.Minute(), r.Minute()
+	r.Floats(&b.a, &b.b, &b.sv, &b.sn, &b.current)
 	b.all.read(r)
 	b.seen.read(r)
 	histogramFrom(r, b.hist[:])
 }
 
 func (s *set) append(w *writer) {
-	w.uint(s[0])
-	w.uint(s[1])
+	w.Uint(s[0])
+	w.Uint(s[1])
 }
 
-func (s *set) read(r *reader) { s[0], s[1] = r.uint(), r.uint() }
+func (s *set) read(r *reader) { s[0], s[1] = r.Uint(), r.Uint() }
 
 func (l *breadthLook) append(w *writer) {
-	w.flags(l.blind)
-	w.minute(l.hour)
-	w.floats(l.expected, l.extra)
+	w.Flags(l.blind)
+	w.Minute(l.hour)
+	w.Floats(l.expected, l.extra)
 	l.seen.append(w)
 	l.tail.append(w)
 }
 
 func (l *breadthLook) read(r *reader) {
-	r.flags(&l.blind)
-	l.hour = r.minute()
-	r.floats(&l.expected, &l.extra)
+	r.Flags(&l.blind)
+	l.hour = r.Minute()
+	r.Floats(&l.expected, &l.extra)
 	l.seen.read(r)
 	l.tail.read(r)
 }
 
 func (b *breadthPool) append(w *writer) {
 	histogramTo(w, b.pool.live[:])
-	w.float(b.pool.beta0)
+	w.Floats(b.pool.beta0)
 	histogramTo(w, b.first[:])
 	b.frozen.append(w)
 }
 
 func (b *breadthPool) read(r *reader) {
 	histogramFrom(r, b.pool.live[:])
-	b.pool.beta0 = r.float()
+	b.pool.beta0 = r.Float()
 	histogramFrom(r, b.first[:])
 	b.frozen.read(r)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/trailvane/trailvane/pipeline/pages"
 	"github.com/trailvane/trailvane/schemas"
 )
 
@@ -220,7 +221,7 @@ func TestRestoreRefuses(t *testing.T) {
 		"number too high": {"s448", good},
 		"strange part":    {key + "-01", good},
 	} {
-		if err := NewMachine(byName()).Restore(c.key, c.state); !errors.Is(err, errState) {
+		if err := NewMachine(byName()).Restore(c.key, c.state); !errors.Is(err, pages.ErrState) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -229,7 +230,7 @@ func TestRestoreRefuses(t *testing.T) {
 		t.Errorf("newer state: %v", err)
 	}
 	twice := NewMachine(byName())
-	if err := errors.Join(twice.Restore(key, good), twice.Restore(key, good)); !errors.Is(err, errState) {
+	if err := errors.Join(twice.Restore(key, good), twice.Restore(key, good)); !errors.Is(err, pages.ErrState) {
 		t.Errorf("the same key twice: %v", err)
 	}
 }

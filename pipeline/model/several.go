@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/trailvane/trailvane/pipeline/detect"
+	"github.com/trailvane/trailvane/pipeline/pages"
 	"github.com/trailvane/trailvane/schemas"
 )
 
@@ -82,7 +83,7 @@ func (s *Several) Restore(key string, state []byte) error {
 			return part.Machine.Restore(own, state)
 		}
 	}
-	return fmt.Errorf("state key %q: %w", key, errState)
+	return fmt.Errorf("state key %q: %w", key, pages.ErrState)
 }
 
 // NearMisses implements detect.Explainer.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/trailvane/trailvane/pipeline/pages"
 	"github.com/trailvane/trailvane/schemas"
 )
 
@@ -88,11 +89,11 @@ func (m *Machine) Snapshot(changed func(key string, state []byte)) error {
 		}
 		slices.SortFunc(sl.of, (*series).compare)
 		w.reset()
-		w.uint(uint64(len(sl.of)))
+		w.Uint(uint64(len(sl.of)))
 		var account schemas.Account
 		region := ""
 		for _, s := range sl.of {
-			w.flags(s.in.account.id == account, s.in.name == region)
+			w.Flags(s.in.account.id == account, s.in.name == region)
 			if s.in.account.id != account {
 				account = s.in.account.id
 				w.string(string(account.Provider))
@@ -113,7 +114,7 @@ func (m *Machine) Snapshot(changed func(key string, state []byte)) error {
 		}
 		slices.SortFunc(sl.of, func(a, b *account) int { return a.id.Compare(b.id) })
 		w.reset()
-		w.uint(uint64(len(sl.of)))
+		w.Uint(uint64(len(sl.of)))
 		for _, a := range sl.of {
 			a.append(&w)
 		}
@@ -165,7 +166,7 @@ func (x *stateSlices) parseKey(key string) (kind byte, i, part int, ok bool) {
 func (m *Machine) Restore(key string, state []byte) error {
 	kind, i, part, ok := m.slices.parseKey(key)
 	if !ok {
-		return fmt.Errorf("state key %q: %w", key, errState)
+		return fmt.Errorf("state key %q: %w", key, pages.ErrState)
 	}
 	var err error
 	if kind == 's' {
@@ -184,17 +185,17 @@ func (sl *slice[T]) take(part int, state []byte, decode func([]byte) error) erro
 	n, size := binary.Uvarint(state)
 	switch {
 	case size <= 0 || n > 1<<12:
-		return errState
+		return pages.ErrState
 	case n == 0: // a value that is no longer needed
 		return nil
 	case part >= int(n) || sl.got != nil && len(sl.got) != int(n):
-		return errState
+		return pages.ErrState
 	}
 	if sl.got == nil {
 		sl.got = make([][]byte, n)
 	}
 	if sl.got[part] != nil {
-		return errState
+		return pages.ErrState
 	}
 	sl.got[part] = slices.Clone(state[size:])
 	var all []byte
@@ -219,7 +220,7 @@ func (m *Machine) restoreSeries(b []byte) error {
 	var region string
 	for range r.length(8) {
 		var sameAccount, sameRegion bool
-		r.flags(&sameAccount, &sameRegion)
+		r.Flags(&sameAccount, &sameRegion)
 		if !sameAccount {
 			id.Provider = schemas.Provider(r.string())
 			id.ID = r.string()
@@ -228,17 +229,17 @@ func (m *Machine) restoreSeries(b []byte) error {
 			region = r.string()
 		}
 		key := r.string()
-		if r.bad {
-			return errState
+		if r.Bad {
+			return pages.ErrState
 		}
 		in := m.account(id).region(region)
 		if in.series[key] != nil {
-			return errState
+			return pages.ErrState
 		}
 		s := m.series(in, key)
 		s.read(&r)
-		if r.bad || !m.config.fits(s) {
-			return errState
+		if r.Bad || !m.config.fits(s) {
+			return pages.ErrState
 		}
 	}
 	return r.close()
@@ -251,8 +252,8 @@ func (m *Machine) restoreAccounts(b []byte) error {
 	}
 	for range r.length(8) {
 		id := schemas.Account{Provider: schemas.Provider(r.string()), ID: r.string()}
-		if r.bad {
-			return errState
+		if r.Bad {
+			return pages.ErrState
 		}
 		m.account(id).read(&r)
 	}

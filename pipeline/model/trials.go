@@ -176,27 +176,27 @@ func (t *task) tried(r *schemas.Row) {
 }
 
 func (t *trials) append(w *writer) {
-	w.minute(t.from)
-	w.minute(t.last)
-	w.minute(t.hit)
-	w.floats(t.other, t.hits)
-	w.floats(t.g[:]...)
-	w.uint(uint64(len(t.open)))
+	w.Minute(t.from)
+	w.Minute(t.last)
+	w.Minute(t.hit)
+	w.Floats(t.other, t.hits)
+	w.Floats(t.g[:]...)
+	w.Uint(uint64(len(t.open)))
 	for _, o := range t.open {
-		w.minute(o.minute)
-		w.uint(o.calls)
+		w.Minute(o.minute)
+		w.Uint(o.calls)
 	}
 }
 
 func readTrials(r *reader) *trials {
-	t := &trials{from: r.minute(), last: r.minute(), hit: r.minute(), other: r.float(), hits: r.float()}
+	t := &trials{from: r.Minute(), last: r.Minute(), hit: r.Minute(), other: r.Float(), hits: r.Float()}
 	for w := range windows {
-		t.g[w] = r.float()
+		t.g[w] = r.Float()
 	}
 	for range r.length(2) {
-		o := minuteTrials{r.minute(), r.uint()}
+		o := minuteTrials{r.Minute(), r.Uint()}
 		if n := len(t.open); n > 0 && t.open[n-1].minute >= o.minute {
-			r.fail()
+			r.Fail()
 		}
 		t.open = append(t.open, o)
 	}

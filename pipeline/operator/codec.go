@@ -1,120 +1,37 @@
 package operator
 
 import (
-	"encoding/binary"
-	"errors"
 	"math"
 
-	"github.com/trailvane/trailvane/schemas"
+	"github.com/trailvane/trailvane/pipeline/pages"
 )
 
-// A writer codes state: variable-length integers, floats as their bits.
-type writer struct{ b []byte }
+// A writer codes state.
+type writer struct{ pages.Writer }
 
-func (w *writer) uint(v uint64)           { w.b = binary.AppendUvarint(w.b, v) }
-func (w *writer) int(v int64)             { w.b = binary.AppendVarint(w.b, v) }
-func (w *writer) minute(v schemas.Minute) { w.int(int64(v)) }
-func (w *writer) fixed(v uint64)          { w.b = binary.LittleEndian.AppendUint64(w.b, v) }
-func (w *writer) fixed32(v uint32)        { w.b = binary.LittleEndian.AppendUint32(w.b, v) }
-func (w *writer) hash(v uint64)           { w.fixed32(uint32(v)); w.b = append(w.b, byte(v>>32), byte(v>>40)) }
+func (w *writer) hash(v uint64) { w.Fixed32(uint32(v)); w.B = append(w.B, byte(v>>32), byte(v>>40)) }
 func (w *writer) short(v float32) {
 	x := math.Float32bits(v) >> 8
-	w.b = append(w.b, byte(x), byte(x>>8), byte(x>>16))
-}
-func (w *writer) float32(v float32) { w.fixed32(math.Float32bits(v)) }
-
-func (w *writer) floats(v ...float64) {
-	for _, x := range v {
-		w.fixed(math.Float64bits(x))
-	}
+	w.B = append(w.B, byte(x), byte(x>>8), byte(x>>16))
 }
 
 func (w *writer) string(s string) {
-	w.uint(uint64(len(s)))
-	w.b = append(w.b, s...)
+	w.Uint(uint64(len(s)))
+	w.B = append(w.B, s...)
 }
 
-func (w *writer) flags(v ...bool) {
-	var x uint64
-	for i, set := range v {
-		if set {
-			x |= 1 << i
-		}
-	}
-	w.uint(x)
-}
-
-var errState = errors.New("state is corrupt")
-
-// A reader decodes what a writer coded. After the first thing that makes no sense it returns zeros, and bad is set.
-type reader struct {
-	b   []byte
-	bad bool
-}
-
-func (r *reader) fail() { r.b, r.bad = nil, true }
-
-func (r *reader) uint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.fail()
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) int32() int32 {
-	v, n := binary.Varint(r.b)
-	if n <= 0 || v != int64(int32(v)) {
-		r.fail()
-		return 0
-	}
-	r.b = r.b[n:]
-	return int32(v)
-}
-
-func (r *reader) minute() schemas.Minute { return schemas.Minute(r.int32()) }
-
-// upTo reads a number that may not be larger than n.
-func (r *reader) upTo(n uint64) uint64 {
-	v := r.uint()
-	if v > n {
-		r.fail()
-		return 0
-	}
-	return v
-}
-
-func (r *reader) fixed() uint64 {
-	if len(r.b) < 8 {
-		r.fail()
-		return 0
-	}
-	v := binary.LittleEndian.Uint64(r.b)
-	r.b = r.b[8:]
-	return v
-}
-
-func (r *reader) fixed32() uint32 {
-	if len(r.b) < 4 {
-		r.fail()
-		return 0
-	}
-	v := binary.LittleEndian.Uint32(r.b)
-	r.b = r.b[4:]
-	return v
-}
+// A reader decodes what a writer coded.
+type reader struct{ pages.Reader }
 
 func (r *reader) bytes(n int) (v uint64) {
-	if len(r.b) < n {
-		r.fail()
+	if len(r.B) < n {
+		r.Fail()
 		return 0
 	}
 	for i := range n {
-		v |= uint64(r.b[i]) << (8 * i)
+		v |= uint64(r.B[i]) << (8 * i)
 	}
-	r.b = r.b[n:]
+	r.B = r.B[n:]
 	return v
 }
 
@@ -124,7 +41,7 @@ func (r *reader) hash() uint64 { return r.bytes(6) }
 func (r *reader) short() float32 {
 	v := math.Float32frombits(uint32(r.bytes(3)) << 8)
 	if !(v >= 0) || math.IsInf(float64(v), 0) {
-		r.fail()
+		r.Fail()
 		return 0
 	}
 	return v
@@ -132,9 +49,9 @@ func (r *reader) short() float32 {
 
 // count reads a float that is not negative: a count, a score or a length of time.
 func (r *reader) count() float64 {
-	v := math.Float64frombits(r.fixed())
+	v := r.Float()
 	if !(v >= 0) || math.IsInf(v, 0) {
-		r.fail()
+		r.Fail()
 		return 0
 	}
 	return v
@@ -147,9 +64,9 @@ func (r *reader) counts(v ...*float64) {
 }
 
 func (r *reader) count32() float32 {
-	v := math.Float32frombits(r.fixed32())
+	v := r.Float32()
 	if !(v >= 0) || math.IsInf(float64(v), 0) {
-		r.fail()
+		r.Fail()
 		return 0
 	}
 	return v
@@ -157,28 +74,21 @@ func (r *reader) count32() float32 {
 
 // ln reads a logarithm of a probability.
 func (r *reader) ln() float64 {
-	v := math.Float64frombits(r.fixed())
+	v := r.Float()
 	if !(v <= 0) || v < 2*lnTiny {
-		r.fail()
+		r.Fail()
 		return 0
 	}
 	return v
 }
 
 func (r *reader) string() string {
-	n := r.uint()
-	if n > uint64(len(r.b)) {
-		r.fail()
+	n := r.Uint()
+	if n > uint64(len(r.B)) {
+		r.Fail()
 		return ""
 	}
-	s := string(r.b[:n])
-	r.b = r.b[n:]
+	s := string(r.B[:n])
+	r.B = r.B[n:]
 	return s
-}
-
-func (r *reader) flags(v ...*bool) {
-	x := r.upTo(1<<len(v) - 1)
-	for i, p := range v {
-		*p = x&(1<<i) != 0
-	}
 }

@@ -311,7 +311,7 @@ func TestStateSize(t *testing.T) {
 	}
 	w := writer{}
 	a.table.append(&w, a.day)
-	t.Logf("%d bytes, of these %d the table", total, len(w.b))
+	t.Logf("%d bytes, of these %d the table", total, len(w.B))
 	if total > 16<<10 {
 		t.Errorf("%d bytes, want at most %d", total, 16<<10)
 	}

@@ -3,7 +3,7 @@
 // A processor groups its entries into a fixed number of slices by hash, so that a commit changes few keys however many
 // entries there are, and writes a slice whole when one of its entries has changed. A slice that has outgrown one value is
 // continued in further pages; each page stands for itself, so they can be read in any order. A page that is no longer
-// needed is written empty, because state keys are never deleted.
+// needed is written empty, because state keys are never deleted. [Writer] and [Reader] code entries that are many or hot in few bytes.
 package pages
 
 import (
