@@ -79,8 +79,9 @@ func (r *rate) evidence(l *lookout, sc *score) evidence {
 const continueTime = 30
 
 // maxOpen bounds the open insights of an account and detector. Nobody reads more of them, and whoever can make keys could make as
-// many alarms: what comes beyond is a near miss, which says why.
-const maxOpen = 256
+// many alarms: what comes beyond is a near miss, which says why. It is more than the keys of a busy minute, because only where it
+// may be reached must the keys of a minute be sorted.
+const maxOpen = 512
 
 // full reports that the account has as many open insights as it may.
 func (t *task) full() bool { return t.account.open >= maxOpen }
