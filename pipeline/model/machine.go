@@ -400,9 +400,12 @@ func (t *task) look(s *series) {
 	for _, r := range s.pending {
 		all += r.count
 	}
+	if s.alive && s.rate.quiet(float64(all)) {
+		return // and so is the model that meets a new hour, whose windows and breadth hold no more
+	}
 	model := t.met(s)
-	if float64(all)+max(model.s[fast], model.s[slow]) < gateExcess && !model.breadth.may(float64(all)) {
-		return // no window can pass the gate
+	if model.quiet(float64(all)) {
+		return
 	}
 	before := t.before(model, true)
 	l := before.ahead()
@@ -431,6 +434,11 @@ func (t *task) look(s *series) {
 			return
 		}
 	}
+}
+
+// quiet reports that with so many more calls no window can pass the gate.
+func (r *rate) quiet(calls float64) bool {
+	return calls+max(r.s[fast], r.s[slow]) < gateExcess && !r.breadth.may(calls)
 }
 
 // before returns a look on the model, for open minutes or for one that is going to be folded.
