@@ -1,7 +1,9 @@
 package detect
 
 import (
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/trailvane/trailvane/schemas"
 )
@@ -33,4 +35,15 @@ func (a *Age) Learned() schemas.Minute {
 func (a *Age) Learning(t schemas.InsightType, account schemas.Account) (Learning, bool) {
 	seen := schemas.Minute(min(int64(a.Newest)-int64(a.Born)+1, math.MaxInt32))
 	return Learning{Type: t, Account: account, Seen: seen, Needed: a.Learn}, a.Seen && seen < a.Learn
+}
+
+// StillLearning returns the accounts whose learning time is not over, sorted by account, for a detector that is an [Explainer].
+func StillLearning[A any](t schemas.InsightType, accounts map[schemas.Account]A, age func(A) *Age) []Learning {
+	var out []Learning
+	for _, id := range slices.SortedFunc(maps.Keys(accounts), schemas.Account.Compare) {
+		if l, ok := age(accounts[id]).Learning(t, id); ok {
+			out = append(out, l)
+		}
+	}
+	return out
 }

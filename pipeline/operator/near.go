@@ -69,12 +69,5 @@ func (m *Machine) NearMisses() []detect.NearMiss {
 
 // Learning returns the accounts whose learning time is not over, sorted by account.
 func (m *Machine) Learning() []detect.Learning {
-	var out []detect.Learning
-	for _, id := range slices.SortedFunc(maps.Keys(m.accounts), schemas.Account.Compare) {
-		a := m.accounts[id]
-		if l, ok := a.age.Learning(m.config.Type, a.id); ok {
-			out = append(out, l)
-		}
-	}
-	return out
+	return detect.StillLearning(m.config.Type, m.accounts, func(a *account) *detect.Age { return &a.age })
 }

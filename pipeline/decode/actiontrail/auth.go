@@ -13,22 +13,15 @@ import (
 func (r *record) authOf(e *schemas.Event, session field.Value) schemas.Auth {
 	switch {
 	case r.kind.Is("ConsoleSignin"):
-		return console(r.additional.Within("isMFAChecked").True())
+		return field.Console(r.additional.Within("isMFAChecked").True())
 	case strings.HasPrefix(e.AccessKey, "LTAI"):
 		return schemas.KeyAuth
 	case r.kind.Is("ConsoleOperation"), isConsole(e.UserAgent), e.AccessKey == "" && session.Within("attributes").Present():
-		return console(session.Within("attributes", "mfaAuthenticated").True())
+		return field.Console(session.Within("attributes", "mfaAuthenticated").True())
 	case strings.HasPrefix(e.AccessKey, "STS."):
 		return schemas.TemporaryAuth
 	}
 	return schemas.UnknownAuth
-}
-
-func console(mfa bool) schemas.Auth {
-	if mfa {
-		return schemas.ConsoleMFAAuth
-	}
-	return schemas.ConsoleAuth
 }
 
 // isConsole tells the agent of the console.

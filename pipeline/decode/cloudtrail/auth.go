@@ -12,22 +12,15 @@ import (
 func (r *record) authOf(e *schemas.Event, session field.Value) schemas.Auth {
 	switch {
 	case r.kind.Is("AwsConsoleSignIn"):
-		return console(r.additional.Within("MFAUsed").Is("Yes"))
+		return field.Console(r.additional.Within("MFAUsed").Is("Yes"))
 	case strings.HasPrefix(e.AccessKey, "AKIA"):
 		return schemas.KeyAuth
 	case r.fromConsole.True(), r.kind.Is("AwsConsoleAction"), isConsole(e.UserAgent):
-		return console(session.Within("attributes", "mfaAuthenticated").True())
+		return field.Console(session.Within("attributes", "mfaAuthenticated").True())
 	case strings.HasPrefix(e.AccessKey, "ASIA"), session.Present():
 		return schemas.TemporaryAuth
 	}
 	return schemas.UnknownAuth
-}
-
-func console(mfa bool) schemas.Auth {
-	if mfa {
-		return schemas.ConsoleMFAAuth
-	}
-	return schemas.ConsoleAuth
 }
 
 // isConsole tells the agents of the console in records that are older than sessionCredentialFromConsole:

@@ -3,6 +3,8 @@ package field
 import (
 	"crypto/sha256"
 	"encoding/hex"
+
+	"github.com/trailvane/trailvane/schemas"
 )
 
 // Limits of the strings that an event keeps, in bytes. Each is the longest that the vendors allow, rounded up, so that only a
@@ -80,4 +82,12 @@ func CodeOf(message, fallback string) string {
 		return fallback
 	}
 	return string(code)
+}
+
+// Console returns how somebody signed in who came through the console.
+func Console(mfa bool) schemas.Auth {
+	if mfa {
+		return schemas.ConsoleMFAAuth
+	}
+	return schemas.ConsoleAuth
 }

@@ -69,12 +69,5 @@ func (d *Detector) NearMisses() []detect.NearMiss {
 
 // Learning implements detect.Explainer.
 func (d *Detector) Learning() []detect.Learning {
-	var out []detect.Learning
-	for _, id := range slices.SortedFunc(maps.Keys(d.accounts), schemas.Account.Compare) {
-		a := d.accounts[id]
-		if l, ok := a.age.Learning(Type, a.id); ok {
-			out = append(out, l)
-		}
-	}
-	return out
+	return detect.StillLearning(Type, d.accounts, func(a *account) *detect.Age { return &a.age })
 }
