@@ -34,3 +34,21 @@ func Open(ctx context.Context, d *service.Deployment, t schemas.InsightType, par
 		},
 	})
 }
+
+// Works are the stages of some types, for an instance. They share the panes of each partition.
+func Works(d *service.Deployment, types ...schemas.InsightType) []service.Work {
+	panes := make([]*Panes, d.Identity.Partitions)
+	for i := range panes {
+		panes[i] = NewPanes()
+	}
+	works := make([]service.Work, len(types))
+	for i, t := range types {
+		works[i] = service.Work{
+			Stage: Bucket(t), Partitions: d.Identity.Partitions,
+			Open: func(ctx context.Context, partition int) (service.Part, error) {
+				return Open(ctx, d, t, partition, panes[partition])
+			},
+		}
+	}
+	return works
+}

@@ -36,3 +36,11 @@ func Open(
 		},
 	})
 }
+
+// Work is the stage, for an instance.
+func Work(d *service.Deployment, c *catalog.Catalog, resolver normalize.Resolver) service.Work {
+	return service.Work{
+		Stage: Bucket, Partitions: d.Identity.Lanes,
+		Open: func(ctx context.Context, lane int) (service.Part, error) { return Open(ctx, d, lane, c, resolver) },
+	}
+}

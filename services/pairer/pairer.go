@@ -22,3 +22,11 @@ func Open(ctx context.Context, d *service.Deployment, partition int) (*Partition
 		New: func(uint64) *pair.Processor { return pair.New(partition) },
 	})
 }
+
+// Work is the stage, for an instance.
+func Work(d *service.Deployment) service.Work {
+	return service.Work{
+		Stage: Bucket, Partitions: d.Identity.Partitions,
+		Open: func(ctx context.Context, partition int) (service.Part, error) { return Open(ctx, d, partition) },
+	}
+}

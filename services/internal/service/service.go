@@ -85,6 +85,9 @@ func (p *Partition[P]) Drain() {
 // Processor returns the processor as Run left it. Call it after Run has returned.
 func (p *Partition[P]) Processor() P { return p.processor }
 
+// Progress returns the counters of the run.
+func (p *Partition[P]) Progress() *runner.Stats { return &p.Stats }
+
 // Conflicts returns how many outputs were found stored with other bytes. It must be 0.
 func (p *Partition[P]) Conflicts() uint64 { return p.sink.Conflicts() }
 
