@@ -11,6 +11,7 @@ import (
 	"github.com/trailvane/trailvane/pipeline/pair"
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
+	"github.com/trailvane/trailvane/test/crash/replay"
 )
 
 // Each mistake in one stage must change what comes out, in one of a few ways to run the pipeline. The first shows besides that
@@ -18,10 +19,14 @@ import (
 func TestReplayFindsMistakes(t *testing.T) {
 	records := raw()
 	var all []string
-	for _, s := range stages(1)[1:] { // a normalizer's state is the bound of its regions, which is far
+	for _, s := range replay.Stages(lanes, 1)[1:] { // a normalizer's state is the bound of its regions, which is far
 		all = append(all, s.Name)
 	}
-	ways := []way{{1, 20_000, 3, nil}, {2, 1 << 30, 0, nil}, {7, 1000, 1, nil}}
+	ways := []replay.Way{
+		{Partitions: 1, CommitBytes: 20_000, Restarts: 3},
+		{Partitions: 2, CommitBytes: 1 << 30},
+		{Partitions: 7, CommitBytes: 1000, Restarts: 1},
+	}
 	for _, c := range []struct {
 		name   string
 		stages []string // or a part of their name
@@ -55,8 +60,8 @@ func TestReplayFindsMistakes(t *testing.T) {
 					}
 				}
 				first := undisturbed
-				first.wrong = wrong
-				want, err := replay(records, first)
+				first.Wrong = wrong
+				want, err := insights(records, first)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -64,8 +69,8 @@ func TestReplayFindsMistakes(t *testing.T) {
 					t.Fatal("nothing comes out, so that nothing can differ")
 				}
 				for _, w := range ways {
-					w.wrong = wrong
-					if got, err := replay(records, w); err != nil || !maps.Equal(want, got) {
+					w.Wrong = wrong
+					if got, err := insights(records, w); err != nil || !maps.Equal(want, got) {
 						t.Logf("found: %d insight events, then %d, %v", len(want), len(got), err)
 						return
 					}
