@@ -64,6 +64,7 @@ func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*
 			return p.processor
 		},
 	}
+	disturb(&p.config)
 	return p, nil
 }
 
