@@ -74,7 +74,7 @@ type loggedError struct{ error }
 
 // logged logs an error of a service whose log is read by programs; a person at a terminal is told as by any other command.
 func logged(c console, log *slog.Logger, err error) error {
-	if _, terminal := present.Terminal(c.err); err == nil || terminal {
+	if _, terminal := present.Terminal(c.err); err == nil || terminal || errors.Is(err, context.Canceled) {
 		return err
 	}
 	log.Error("stopped by an error", "error", err)

@@ -282,12 +282,12 @@ func effective(k *kong.Context, n *kong.Node) []string {
 // maxShown bounds a value, columns.
 const maxShown = 300
 
-// shown tells a value without its secrets.
+// shown tells a value without its secrets, and "-" where there is none.
 func shown(name string, v reflect.Value) string {
-	for v.Kind() == reflect.Pointer {
-		if v.IsNil() {
-			return "-"
-		}
+	if v.IsZero() && v.Kind() != reflect.Bool {
+		return "-"
+	}
+	if v.Kind() == reflect.Pointer { // where zero is a value
 		v = v.Elem()
 	}
 	text := fmt.Sprint(v.Interface())
@@ -296,9 +296,6 @@ func shown(name string, v reflect.Value) string {
 		if name == "nats" {
 			text = service.WithoutSecrets(list)
 		}
-	}
-	if v.IsZero() && v.Kind() != reflect.Bool || text == "" {
-		return "-"
 	}
 	return present.Safe(text, maxShown)
 }

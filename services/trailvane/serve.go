@@ -100,6 +100,9 @@ func (s *serveCommand) run(ctx context.Context, log *slog.Logger) error {
 	defer stop(nil)
 	if len(s.NATS) == 0 {
 		b, err := s.embedded(ctx, log, stop)
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			return nil // stopped before it had begun
+		}
 		if err != nil {
 			return err
 		}
