@@ -28,11 +28,13 @@ type Topology struct {
 	EventsBytes   int64
 	WindowsBytes  int64
 	FindingsBytes int64
+	MetricsBytes  int64
 	InsightsBytes int64
 	DeadBytes     int64
 	StateBytes    int64
 
-	// How long messages are kept; 0 is for ever. Insights and dead letters have a default in [DefaultTopology].
+	// How long messages are kept; 0 is for ever. [DefaultTopology] has what is documented.
+	MetricsAge  time.Duration
 	InsightsAge time.Duration
 	DeadAge     time.Duration
 }
@@ -47,15 +49,16 @@ type Identity struct {
 	Budget     float64 `json:"budget"`
 }
 
-// DefaultTopology returns a topology without byte limits, whose insights and dead letters are kept as long as documented:
-// 93 days, because the vendors' queries reach back 90 and the weekend may pass; 30 days for dead letters.
+// DefaultTopology returns a topology without byte limits, whose metrics, insights and dead letters are kept as long as documented:
+// 90 days for metrics, as far as the vendors' queries reach back; 93 for insights, because the weekend may pass; 30 for dead letters.
 func DefaultTopology(id Identity, stages ...string) Topology {
 	const day = 24 * time.Hour
-	return Topology{Identity: id, Stages: stages, InsightsAge: 93 * day, DeadAge: 30 * day}
+	return Topology{Identity: id, Stages: stages, MetricsAge: 90 * day, InsightsAge: 93 * day, DeadAge: 30 * day}
 }
 
 // Names of streams and buckets that are not numbered.
 const (
+	MetricsStream    = "METRICS"
 	InsightsStream   = "INSIGHTS"
 	DeadStream       = "DEAD"
 	DeploymentBucket = "DEPLOYMENT"
@@ -185,10 +188,13 @@ func (t *Topology) streams() []jetstream.StreamConfig {
 	insights.MaxAge = t.InsightsAge
 	// Full means that the oldest goes: whoever looks wants the newest, and nothing downstream depends on the old ones.
 	insights.Discard = jetstream.DiscardOld
+	metrics := t.base(MetricsStream, "metrics.>", t.MetricsBytes)
+	metrics.MaxAge = t.MetricsAge
+	metrics.Discard = jetstream.DiscardOld
 	dead := t.base(DeadStream, "dead.>", t.DeadBytes)
 	dead.MaxAge = t.DeadAge
 	dead.Discard = jetstream.DiscardOld
-	all = append(all, insights, dead)
+	all = append(all, metrics, insights, dead)
 	for _, stage := range t.Stages {
 		all = append(all, t.bucket(StateBucket(stage), t.StateBytes))
 	}
