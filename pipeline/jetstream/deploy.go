@@ -39,8 +39,8 @@ type Topology struct {
 	EventsBytes   int64
 	WindowsBytes  int64
 	FindingsBytes int64
-	InsightsBytes int64
 	MetricsBytes  int64
+	InsightsBytes int64
 	DeadBytes     int64
 	StateBytes    int64
 
@@ -71,6 +71,7 @@ func DefaultTopology(id Identity, stages ...string) Topology {
 
 // Names of streams and buckets that are not numbered.
 const (
+	MetricsStream    = "METRICS"
 	InsightsStream   = "INSIGHTS"
 	DeadStream       = "DEAD"
 	DeploymentBucket = "DEPLOYMENT"
@@ -233,6 +234,7 @@ func (t *Topology) streams() []jetstream.StreamConfig {
 	}
 	// Full means that the oldest goes: whoever looks wants the newest, and nothing downstream depends on the old ones.
 	all = append(all,
+		t.kept(MetricsStream, "metrics.>", t.MetricsBytes, t.MetricsAge),
 		t.kept(InsightsStream, "insights.>", t.InsightsBytes, t.InsightsAge),
 		t.kept(DeadStream, "dead.>", t.DeadBytes, t.DeadAge))
 	for _, stage := range t.Stages {
