@@ -14,6 +14,13 @@ type Config struct {
 	Partition string // "3"
 	Instance  string // who we are; unique among all live instances
 	Constants string // version of the constants that decide outputs, kept in the checkpoint
+	Version   uint32 // of the format of the state that the processor writes
+	Oldest    uint32 // version of the oldest format that it reads as well
+
+	// Anew says that a state which was made with other constants, or is in a format that is too old, is of no use: the
+	// processor begins with an empty one where the old one ended, in a new generation. Otherwise the state goes on with the
+	// constants of this program, and a format that is too old is an error.
+	Anew bool
 
 	Source Source
 	Sink   Sink
