@@ -44,7 +44,7 @@ func (r *report) takeovers(w *watch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.waiting) > 0 {
-		r.rows = append(r.rows, fmt.Sprintf("never taken over\t%d partitions", len(w.waiting)))
+		r.rows = append(r.rows, fmt.Sprintf("not taken over\t%d partitions, before everything was read", len(w.waiting)))
 	}
 }
 

@@ -27,6 +27,7 @@ type takeover struct {
 	how   kind
 	epoch uint64 // of the owner before
 	since time.Time
+	by    *span // the fault
 	took  time.Duration
 	alone bool // no other fault of its stage, or of a server, was there meanwhile
 }
@@ -87,35 +88,38 @@ func (w *watch) see(o owned, cp tvjetstream.Saved) {
 		t.took = cp.At.Sub(t.since)
 		t.alone = !slices.ContainsFunc(w.spans, func(s *span) bool {
 			overlaps := s.begin.Before(cp.At) && (s.end.IsZero() || s.end.Add(shortestPause).After(t.since))
-			return overlaps && !s.begin.Equal(t.since) && (s.stage == server || s.stage == commandOf(o.stage))
+			return overlaps && s != t.by && (s.stage == server || s.stage == commandOf(o.stage))
 		})
 		w.done = append(w.done, t)
 		return true
 	})
 }
 
-// lost notes that an instance is gone: whatever it owns must find another owner.
-func (w *watch) lost(instance string, how kind, since time.Time) {
+// lost notes that an instance is gone by a fault, nil if there was none: whatever it owns must find another owner.
+func (w *watch) lost(instance string, by *span, how kind, since time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for o, cp := range w.last {
 		if cp.Owner == instance {
-			w.waiting = append(w.waiting, takeover{owned: o, how: how, epoch: cp.Epoch, since: since})
+			w.waiting = append(w.waiting, takeover{owned: o, how: how, epoch: cp.Epoch, since: since, by: by})
 		}
 	}
 }
 
-// begin notes a fault, and returns what notes that it is healed.
-func (w *watch) begin(stage string, k kind, many int, at time.Time) (healed func()) {
+// begin notes a fault.
+func (w *watch) begin(stage string, k kind, many int) *span {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	s := &span{stage: stage, kind: k, many: many, begin: at}
+	s := &span{stage: stage, kind: k, many: many, begin: time.Now()}
 	w.spans = append(w.spans, s)
-	return func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		s.end = time.Now()
-	}
+	return s
+}
+
+// healed notes that a fault is over.
+func (w *watch) healed(s *span) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s.end = time.Now()
 }
 
 // times returns how long take-overs took, sorted.

@@ -60,6 +60,9 @@ type world struct {
 func newWorld(c config) *world {
 	w := &world{config: c, instances: make(map[string][]*process), busy: make(map[*process]bool)}
 	w.stages = []string{"ingest"}
+	if os.Getenv("DIRECT") != "" {
+		commands = commands[1:]
+	}
 	for _, s := range replay.Stages(lanes, partitions) {
 		w.stages = append(w.stages, s.Name)
 	}
@@ -147,7 +150,7 @@ func (w *world) prepare(ctx context.Context) error {
 
 func (w *world) deploy(ctx context.Context) error {
 	name, args := w.command("deploy", "--partitions", strconv.Itoa(partitions), "--lanes", strconv.Itoa(lanes),
-		"--replicas", strconv.Itoa(len(w.nodes)), "--storage-limit", "15GB")
+		"--replicas", strconv.Itoa(len(w.nodes)))
 	if out, err := exec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("deploy: %w: %s", err, out)
 	}
@@ -214,7 +217,7 @@ func (w *world) attend(p *process) {
 	w.mu.Unlock()
 	if byItself {
 		slog.Error("a process ended by itself", "name", p.name, "state", p.cmd.ProcessState.String())
-		w.watch.lost(p.name, "death", p.at)
+		w.watch.lost(p.name, nil, "death", p.at)
 		_ = sleep(context.Background(), restartTime)
 		if err := w.join(p.stage, "", ""); err != nil {
 			w.cancel(err)
@@ -270,7 +273,11 @@ func (w *world) disturb(ctx context.Context) error {
 	begun := time.Now()
 	whole := max(time.Duration(w.faults)*w.every, 10*time.Second)
 	at.Go(func() {
-		if err := w.input.feed(ctx, whole*95/100); err != nil {
+		feed := w.input.feed
+		if os.Getenv("DIRECT") != "" {
+			feed = w.direct
+		}
+		if err := feed(ctx, whole*95/100); err != nil {
 			w.cancel(err)
 		}
 	})
@@ -333,9 +340,10 @@ func (w *world) inject(ctx context.Context, f *fault) error {
 	case pause:
 		return w.pause(ctx, f, p)
 	}
-	defer w.watch.begin(f.stage, f.kind, 1, time.Now())()
+	span := w.watch.begin(f.stage, f.kind, 1)
+	defer w.watch.healed(span)
 	w.count(f, f.step)
-	w.leave(p)
+	w.leave(p, span)
 	_ = sleep(ctx, f.lasts)
 	if w.alive(f.stage) >= fewest && f.pick%2 == 0 {
 		return nil // fewer than before, until there are too few
@@ -351,11 +359,15 @@ func (w *world) name(f *fault, p *process) string {
 	return p.name
 }
 
-// leave tells an instance to end, and demands that it does so without complaint.
-func (w *world) leave(p *process) {
+// leave tells an instance to end, whose partitions others are to take.
+func (w *world) leave(p *process, by *span) {
+	w.watch.lost(p.name, by, leave, time.Now())
+	w.stop(p)
+}
+
+// stop tells an instance to end, and demands that it does so without complaint.
+func (w *world) stop(p *process) {
 	p.told.Store(true)
-	since := time.Now()
-	w.watch.lost(p.name, leave, since)
 	p.signal(syscall.SIGTERM)
 	if !p.wait(stopTime) {
 		w.fail("%s did not end within %s of SIGTERM", p.name, stopTime)
@@ -369,16 +381,15 @@ func (w *world) leave(p *process) {
 
 // kill ends an instance, at any moment or at a step, and lets another take its place.
 func (w *world) kill(ctx context.Context, f *fault, p *process) error {
-	began := time.Now()
-	healed := w.watch.begin(f.stage, f.kind, 1, began)
-	defer healed()
+	span := w.watch.begin(f.stage, f.kind, 1)
+	defer w.watch.healed(span)
 	switch {
 	case f.step == anyStep:
-		w.watch.lost(p.name, kill, p.kill())
+		w.watch.lost(p.name, span, kill, p.kill())
 		w.count(f, f.step)
 	case slices.Contains(startSteps, f.step):
 		// Whoever takes the place of one that leaves dies at its start.
-		w.leave(p)
+		w.leave(p, span)
 		if err := w.join(f.stage, w.name(f, p), "kill "+f.step); err != nil {
 			return err
 		}
@@ -386,7 +397,7 @@ func (w *world) kill(ctx context.Context, f *fault, p *process) error {
 		p = w.instances[f.stage][len(w.instances[f.stage])-1]
 		w.busy[p] = true
 		w.mu.Unlock()
-		w.count(f, w.dies(f, p))
+		w.count(f, w.dies(f, p, span))
 	default:
 		p.told.Store(true)
 		if err := os.WriteFile(p.fault, []byte("kill "+f.step), 0o644); err != nil {
@@ -395,7 +406,7 @@ func (w *world) kill(ctx context.Context, f *fault, p *process) error {
 		if slices.Contains(endSteps, f.step) {
 			p.signal(syscall.SIGTERM)
 		}
-		w.count(f, w.dies(f, p))
+		w.count(f, w.dies(f, p, span))
 	}
 	_ = sleep(ctx, f.lasts)
 	return w.join(f.stage, w.name(f, p), "")
@@ -403,9 +414,9 @@ func (w *world) kill(ctx context.Context, f *fault, p *process) error {
 
 // dies waits until an armed instance has killed itself, and returns at which step; one that does not come there is killed
 // from outside.
-func (w *world) dies(f *fault, p *process) (step string) {
+func (w *world) dies(f *fault, p *process, by *span) (step string) {
 	if p.wait(stepTime) {
-		w.watch.lost(p.name, kill, p.at)
+		w.watch.lost(p.name, by, kill, p.at)
 		if s, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus); ok && s.Signal() == syscall.SIGKILL {
 			return f.step
 		}
@@ -416,7 +427,7 @@ func (w *world) dies(f *fault, p *process) (step string) {
 		return anyStep
 	}
 	_ = os.Remove(p.fault)
-	w.watch.lost(p.name, kill, p.kill())
+	w.watch.lost(p.name, by, kill, p.kill())
 	return anyStep
 }
 
@@ -438,16 +449,15 @@ func (w *world) pause(ctx context.Context, f *fault, p *process) error {
 			}
 		}
 	}
-	began := time.Now()
+	span := w.watch.begin(f.stage, f.kind, 1)
+	defer w.watch.healed(span)
 	if step == anyStep {
 		p.signal(syscall.SIGSTOP)
 	}
-	healed := w.watch.begin(f.stage, f.kind, 1, began)
-	w.watch.lost(p.name, pause, began)
+	w.watch.lost(p.name, span, pause, time.Now())
 	w.count(f, step)
 	_ = sleep(ctx, f.lasts)
 	p.signal(syscall.SIGCONT)
-	healed()
 	return nil
 }
 
@@ -459,7 +469,8 @@ func (w *world) injectServer(ctx context.Context, f *fault) error {
 		f.lasts += 3 * time.Second
 	}
 	f.step = []string{"", "one", "two"}[many]
-	defer w.watch.begin(server, f.kind, many, time.Now())()
+	span := w.watch.begin(server, f.kind, many)
+	defer w.watch.healed(span)
 	w.count(f, f.step)
 	for i := range many {
 		node := w.nodes[(n+i)%len(w.nodes)]
@@ -540,7 +551,7 @@ func (w *world) retire(stage string) {
 	all := slices.Clone(w.instances[stage])
 	w.mu.Unlock()
 	for _, p := range all {
-		w.leave(p)
+		w.stop(p)
 	}
 }
 
