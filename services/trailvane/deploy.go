@@ -157,10 +157,7 @@ func deploy(
 	if err := d.Share(int64(d.storage)); err != nil {
 		return d, fmt.Errorf("--storage-limit: %w", err)
 	}
-	if err := jetstream.Deploy(ctx, js, d.Topology); err != nil {
-		return d, err
-	}
-	return d, jetstream.StoreStorageLimit(ctx, js, int64(d.storage))
+	return d, jetstream.Deploy(ctx, js, d.Topology)
 }
 
 // whatIs returns what is deployed, without its stages and shares.
