@@ -257,7 +257,10 @@ func deploy(ctx context.Context, js natsjetstream.JetStream, o Options) (*servic
 	for _, t := range types() {
 		stages = append(stages, detector.Bucket(t))
 	}
-	if err := jetstream.Deploy(ctx, js, jetstream.DefaultTopology(id, stages...)); err != nil {
+	topology := jetstream.DefaultTopology(id, stages...)
+	// What a run leaves is all there is to explain it by: a store holds the records between the stages from the first on.
+	topology.Trim = false
+	if err := jetstream.Deploy(ctx, js, topology); err != nil {
 		if errors.Is(err, jetstream.ErrIdentity) {
 			return nil, otherwise(ctx, js, o, err)
 		}
