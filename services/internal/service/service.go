@@ -80,7 +80,9 @@ func (p *Partition[P]) Run(ctx context.Context) error {
 		defer beside.Wait()
 		trimming, stop := context.WithCancel(ctx)
 		defer stop()
-		beside.Go(func() { trimAfterCommits(trimming, p.js, p.input, &p.Stats.Committed, trimEvery, cmp.Or(p.config.Log, slog.Default())) })
+		beside.Go(func() {
+			trimAfterCommits(trimming, p.js, p.input, &p.Stats.Committed, trimEvery, cmp.Or(p.config.Log, slog.Default()))
+		})
 	}
 	if err := runner.Run(ctx, p.config); err != nil {
 		return fmt.Errorf("%s %s: %w", p.config.Stage, p.config.Partition, err)
