@@ -69,6 +69,18 @@ layers: ## Check that the layers of ARCHITECTURE.md hold
 e2e: ## Run the whole-system tests
 	go test -count=1 -timeout 20m ./test/...
 
+SEED ?= 1
+N ?= 100
+
+.PHONY: crash
+crash: ## Real processes under N faults, with trimming off, then on (make crash SEED=7 N=1000; minutes)
+	go run ./test/crash/processes -seed $(SEED) -n $(N)
+	go run ./test/crash/processes -seed $(SEED) -n $(N) -trim
+
+.PHONY: crash-cluster
+crash-cluster: ## The same on three servers that are killed and cut off; makes network namespaces, so it needs root
+	go run ./test/crash/processes -cluster -seed $(SEED) -n $(N)
+
 .PHONY: check
 check: fmt-check lint verify layers race ## What CI runs, after the tests
 

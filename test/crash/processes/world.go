@@ -60,9 +60,6 @@ type world struct {
 func newWorld(c config) *world {
 	w := &world{config: c, instances: make(map[string][]*process), busy: make(map[*process]bool)}
 	w.stages = []string{"ingest"}
-	if os.Getenv("DIRECT") != "" {
-		commands = commands[1:]
-	}
 	for _, s := range replay.Stages(lanes, partitions) {
 		w.stages = append(w.stages, s.Name)
 	}
@@ -150,7 +147,7 @@ func (w *world) prepare(ctx context.Context) error {
 
 func (w *world) deploy(ctx context.Context) error {
 	name, args := w.command("deploy", "--partitions", strconv.Itoa(partitions), "--lanes", strconv.Itoa(lanes),
-		"--replicas", strconv.Itoa(len(w.nodes)))
+		"--replicas", strconv.Itoa(len(w.nodes)), "--storage-limit", "15GB", fmt.Sprintf("--trim=%t", w.trim))
 	if out, err := exec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("deploy: %w: %s", err, out)
 	}
@@ -273,11 +270,7 @@ func (w *world) disturb(ctx context.Context) error {
 	begun := time.Now()
 	whole := max(time.Duration(w.faults)*w.every, 10*time.Second)
 	at.Go(func() {
-		feed := w.input.feed
-		if os.Getenv("DIRECT") != "" {
-			feed = w.direct
-		}
-		if err := feed(ctx, whole*95/100); err != nil {
+		if err := w.input.feed(ctx, whole*95/100); err != nil {
 			w.cancel(err)
 		}
 	})
