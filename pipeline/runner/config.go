@@ -72,6 +72,10 @@ const (
 	defaultCommitBytes = 16 << 20        // half a second of the fastest replay, so that catching up does not repeat minutes
 	stopGrace          = 2 * time.Second // all that a planned stop has for its last commits; the next owner waits for us
 
+	// putGrace is what a put that is under way at a planned stop still has, so that the next owner need not put the same again.
+	// One that waits for room would not end in any time.
+	putGrace = 500 * time.Millisecond
+
 	// maxPut bounds the outputs that are held in memory before they are put.
 	maxPut = 8 << 20
 )

@@ -111,6 +111,9 @@ var (
 	// ErrCorrupt: the stored state does not match its digest. A person must decide.
 	ErrCorrupt = errors.New("state does not match its digest")
 
+	// ErrNewer: the state is in a format that this program does not know. Nothing was changed. A newer program must go on.
+	ErrNewer = errors.New("state was written by a newer version of the program")
+
 	// ErrConstants: the state was made with other constants than this program has. A person must decide.
 	ErrConstants = errors.New("state was made with other constants")
 )
