@@ -188,7 +188,9 @@ func (t *Topology) streams() []jetstream.StreamConfig {
 	dead := t.base(DeadStream, "dead.>", t.DeadBytes)
 	dead.MaxAge = t.DeadAge
 	dead.Discard = jetstream.DiscardOld
-	all = append(all, insights, dead)
+	members := t.bucket(MembersBucket, 1<<20)
+	members.MaxAge = membersAge
+	all = append(all, insights, dead, members)
 	for _, stage := range t.Stages {
 		all = append(all, t.bucket(StateBucket(stage), t.StateBytes))
 	}

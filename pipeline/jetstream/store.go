@@ -165,12 +165,11 @@ func (s *Store) Commit(
 		Data:    c.Append(nil),
 	})
 	sequence, err := s.publish(ctx, messages, size)
-	var api *jetstream.APIError
 	switch {
 	case err == nil:
 		s.setFence(partition, sequence, true)
 		return nil
-	case errors.As(err, &api) && (api.ErrorCode == codeWrongLastSequence || api.ErrorCode == codeWrongLastConstant):
+	case wrongLast(err):
 		s.setFence(partition, fence, true) // so that it stays fenced
 		return fmt.Errorf("commit %s of %s: %w", partition, s.bucket, runner.ErrConflict)
 	}
