@@ -18,7 +18,11 @@ type Deployment struct {
 	JS       jetstream.JetStream
 	Identity tvjetstream.Identity
 	Instance string // unique among all live instances
+	Version  string // of this program, for those who look at it; may be empty
 	Log      *slog.Logger
+
+	// owned reports whether the owner of a partition may live. An [Instance] sets it; without one nobody else lives.
+	owned func(stage string, partition int, owner string) bool
 }
 
 // A Stage says what a partition of a stage is.
@@ -63,6 +67,9 @@ func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*
 			p.processor = s.New(generation)
 			return p.processor
 		},
+	}
+	if d.owned != nil {
+		p.config.Owned = func(owner string) bool { return d.owned(s.Name, s.Partition, owner) }
 	}
 	return p, nil
 }
