@@ -2,10 +2,12 @@ package runner
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
-	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // Config describes one partition of a stage.
@@ -103,8 +105,8 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// Producer returns the name under which a partition of a stage numbers its outputs. A state that began empty begins new
-// numbers, so its generation is part of the name.
-func Producer(stage, partition string, generation uint64) string {
-	return stage + "." + partition + ".g" + strconv.FormatUint(generation, 10)
+// Producer returns the name under which a partition of a stage numbers its outputs. Numbers are places in the input, so that
+// another stream is another producer; and so is a state that began empty, which is the generation.
+func Producer(stage, partition, stream string, generation uint64) string {
+	return fmt.Sprintf("%s.%s.g%d.%08x", stage, partition, generation, uint32(xxhash.Sum64String(stream)))
 }
