@@ -2,10 +2,12 @@ package runner
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
-	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // Config describes one partition of a stage.
@@ -79,6 +81,10 @@ const (
 	defaultCommitBytes = 16 << 20        // half a second of the fastest replay, so that catching up does not repeat minutes
 	stopGrace          = 2 * time.Second // all that a planned stop has for its last commits; the next owner waits for us
 
+	// putGrace is what a put that is under way at a planned stop still has, so that the next owner need not put the same again.
+	// One that waits for room would not end in any time.
+	putGrace = 500 * time.Millisecond
+
 	// maxPut bounds the outputs that are held in memory before they are put.
 	maxPut = 8 << 20
 )
@@ -109,8 +115,8 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// Producer returns the name under which a partition of a stage numbers its outputs. A state that began empty begins new
-// numbers, so its generation is part of the name.
-func Producer(stage, partition string, generation uint64) string {
-	return stage + "." + partition + ".g" + strconv.FormatUint(generation, 10)
+// Producer returns the name under which a partition of a stage numbers its outputs. Numbers are places in the input, so that
+// another stream is another producer; and so is a state that began empty, which is the generation.
+func Producer(stage, partition, stream string, generation uint64) string {
+	return fmt.Sprintf("%s.%s.g%d.%08x", stage, partition, generation, uint32(xxhash.Sum64String(stream)))
 }

@@ -70,7 +70,7 @@ func (l *loop) restore(ctx context.Context) error {
 	}
 	l.cp.Constants, l.cp.Version = l.Constants, l.Version
 	l.processor = l.New(cp.Generation)
-	l.producer = Producer(l.Stage, l.Partition, cp.Generation)
+	l.producer = Producer(l.Stage, l.Partition, cp.Stream, cp.Generation)
 	l.state = digest{hashes: make(map[string]uint64)}
 	var bad error
 	twice := false

@@ -40,13 +40,13 @@ func TestRule1_BeginsWithTheFirstRecordThereIs(t *testing.T) {
 	s.mustDrain()
 	s.wantPut("c 1")
 	cp, _ := s.checkpoint()
-	if cp.Generation != 2 || s.Records("EVENTS_0")[0].Producer != "tally.0.g2" {
+	if cp.Generation != 2 || s.Records("EVENTS_0")[0].Producer != "tally.0.g2.d7863b0d" {
 		t.Errorf("generation %d of %s, want 2", cp.Generation, s.Records("EVENTS_0")[0].Producer)
 	}
 	s.publish("c")
 	s.instance("second").mustDrain() // the generation stays
 	s.wantPut("c 1, c 2")
-	if p := s.Records("EVENTS_0")[1].Producer; p != "tally.0.g2" {
+	if p := s.Records("EVENTS_0")[1].Producer; p != "tally.0.g2.d7863b0d" {
 		t.Errorf("producer is %s after a restart", p)
 	}
 }
@@ -92,7 +92,7 @@ func TestRule1_SaysWhatIsMissing(t *testing.T) {
 				s.Delete("RAW_0")
 				return nil, errors.New("connection lost")
 			}}
-		}, "the stream is RAW_0#3"},
+		}, "the stream is RAW_0#2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := setup(t, "a", "b")
@@ -235,8 +235,8 @@ func TestUpgrade_AModelBeginsAnew(t *testing.T) {
 		t.Errorf("state (-want +got):\n%s", diff)
 	}
 	records := s.Records("EVENTS_0")
-	if last := records[len(records)-1]; last.Producer != "tally.0.g2" {
-		t.Errorf("its outputs are of producer %q, want tally.0.g2", last.Producer)
+	if last := records[len(records)-1]; last.Producer != "tally.0.g2.d7863b0d" {
+		t.Errorf("its outputs are of producer %q, want tally.0.g2.d7863b0d", last.Producer)
 	}
 	// Once more it goes on, and the first model's program begins anew too.
 	s.publish("c")
@@ -304,8 +304,8 @@ func TestRule3_OutputsAreNumberedAndTraced(t *testing.T) {
 	var got []schemas.Number
 	for _, r := range s.Records("EVENTS_0") {
 		got = append(got, r.Number)
-		if r.Producer != "tally.0.g0" {
-			t.Errorf("producer %q, want tally.0.g0", r.Producer)
+		if r.Producer != "tally.0.g0.d7863b0d" {
+			t.Errorf("producer %q, want tally.0.g0.d7863b0d", r.Producer)
 		}
 		if want := "trace of " + string(s.Records("RAW_0")[r.Number.Seq-1].Body); r.Trace != want {
 			t.Errorf("trace %q, want %q", r.Trace, want)

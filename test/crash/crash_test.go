@@ -6,11 +6,13 @@ import (
 	"testing"
 
 	"github.com/trailvane/trailvane/pipeline/runner/runnertest"
-	"github.com/trailvane/trailvane/test/crash/replay"
+	whole "github.com/trailvane/trailvane/test/crash/replay"
 )
+
+func stages(partitions int) []runnertest.Stage { return whole.Stages(lanes, partitions) }
 
 func TestCrashAnywhere(t *testing.T) {
 	runnertest.Crash(t, runnertest.Pipeline{
-		Stages: replay.Stages(lanes, 2), Raw: raw(), Final: []string{"INSIGHTS", "DEAD"}, Runs: 40, Faults: 120, Seed: 1,
+		Stages: stages(2), Raw: raw(), Final: []string{"INSIGHTS", "DEAD"}, Runs: 40, Faults: 120, Seed: 1,
 	})
 }

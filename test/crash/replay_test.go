@@ -6,16 +6,25 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/trailvane/trailvane/pipeline/detect/all"
+	"github.com/trailvane/trailvane/pipeline/memory"
+	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/pipeline/runner/runnertest"
 	"github.com/trailvane/trailvane/schemas"
-	"github.com/trailvane/trailvane/test/crash/replay"
+	whole "github.com/trailvane/trailvane/test/crash/replay"
 	"pgregory.net/rapid"
 )
 
-// insights runs raw records through the pipeline in a way and returns the insight events by subject.
-func insights(records []runnertest.Raw, w replay.Way) (map[string]string, error) {
-	w.Lanes = lanes
-	b, err := replay.Run(context.Background(), records, w)
+// A way to run the pipeline, of which nothing may be seen in what comes out.
+type way struct {
+	partitions  int
+	commitBytes int
+	restarts    int // of each stage: it is stopped, and its position and state come back from the commit
+	wrong       func(*runner.Config)
+}
+
+// replay runs raw records through the pipeline and returns the insight events by subject.
+func replay(records []runnertest.Raw, w way) (map[string]string, error) {
+	b, err := play(records, w)
 	if err != nil {
 		return nil, err
 	}
@@ -26,8 +35,15 @@ func insights(records []runnertest.Raw, w replay.Way) (map[string]string, error)
 	return insights, nil
 }
 
+// play runs raw records through the pipeline, stage after stage, and returns the broker that holds everything.
+func play(records []runnertest.Raw, w way) (*memory.Broker, error) {
+	return whole.Run(context.Background(), records, whole.Way{
+		Lanes: lanes, Partitions: w.partitions, CommitBytes: w.commitBytes, Restarts: w.restarts, Wrong: w.wrong,
+	})
+}
+
 // undisturbed is what every other way is compared with.
-var undisturbed = replay.Way{Partitions: 1, CommitBytes: 1 << 30}
+var undisturbed = way{partitions: 1, commitBytes: 1 << 30}
 
 // Each type must begin and end several times in each account, or the tests of this package would be blind to its detector.
 func TestEveryTypeIsFound(t *testing.T) {
@@ -36,12 +52,12 @@ func TestEveryTypeIsFound(t *testing.T) {
 		account string
 		state   schemas.State
 	}
-	found, err := insights(raw(), undisturbed)
+	insights, err := replay(raw(), undisturbed)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := make(map[what]int)
-	for subject, body := range found {
+	for subject, body := range insights {
 		var i schemas.Insight
 		if err := i.Decode([]byte(body)); err != nil {
 			t.Fatalf("%s: %v", subject, err)
@@ -62,15 +78,15 @@ func TestEveryTypeIsFound(t *testing.T) {
 // The same RAW gives the same insight bytes with any number of partitions, any commit points and any restarts.
 func TestReplayGivesTheSameBytes(t *testing.T) {
 	records := raw()
-	want, err := insights(records, undisturbed)
+	want, err := replay(records, undisturbed)
 	if err != nil {
 		t.Fatal(err)
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		got, err := insights(records, replay.Way{
-			Partitions:  rapid.IntRange(1, 32).Draw(t, "partitions"),
-			CommitBytes: rapid.SampledFrom([]int{1, 1000, 20_000, 100_000, 1 << 30}).Draw(t, "bytes between commits"),
-			Restarts:    rapid.IntRange(0, 4).Draw(t, "restarts"),
+		got, err := replay(records, way{
+			partitions:  rapid.IntRange(1, 32).Draw(t, "partitions"),
+			commitBytes: rapid.SampledFrom([]int{1, 1000, 20_000, 100_000, 1 << 30}).Draw(t, "bytes between commits"),
+			restarts:    rapid.IntRange(0, 4).Draw(t, "restarts"),
 		})
 		if err != nil {
 			t.Fatal(err)

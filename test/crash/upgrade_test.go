@@ -8,26 +8,25 @@ import (
 
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
-	"github.com/trailvane/trailvane/test/crash/replay"
 )
 
 // A program with other models takes over in the middle: what was open ends as ModelChanged, every Start has its End, and
 // after each account was learned again there are insights again. (Not of all types: what goes on while an account is learned
 // counts as normal, and here that is one incident after the other.)
 func TestOtherModelsBeginAnew(t *testing.T) {
-	before, err := insights(raw(), undisturbed)
+	before, err := replay(raw(), undisturbed)
 	if err != nil {
 		t.Fatal(err)
 	}
 	changed, again := 0, make(map[schemas.InsightType]int)
 	const restarts = 20
 	for from := 8; from <= restarts; from += 3 { // so that it happens at many places
-		found, err := insights(raw(), replay.Way{Partitions: 2, CommitBytes: 1 << 30, Restarts: restarts, Wrong: otherModels(from)})
+		insights, err := replay(raw(), way{partitions: 2, commitBytes: 1 << 30, restarts: restarts, wrong: otherModels(from)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		open := make(map[string]int)
-		for subject, body := range found {
+		for subject, body := range insights {
 			var i schemas.Insight
 			if err := i.Decode([]byte(body)); err != nil {
 				t.Fatalf("%s: %v", subject, err)

@@ -11,7 +11,6 @@ import (
 	"github.com/trailvane/trailvane/pipeline/pair"
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
-	"github.com/trailvane/trailvane/test/crash/replay"
 )
 
 // Each mistake in one stage must change what comes out, in one of a few ways to run the pipeline. The first shows besides that
@@ -19,14 +18,10 @@ import (
 func TestReplayFindsMistakes(t *testing.T) {
 	records := raw()
 	var all []string
-	for _, s := range replay.Stages(lanes, 1)[1:] { // a normalizer's state is the bound of its regions, which is far
+	for _, s := range stages(1)[1:] { // a normalizer's state is the bound of its regions, which is far
 		all = append(all, s.Name)
 	}
-	ways := []replay.Way{
-		{Partitions: 1, CommitBytes: 20_000, Restarts: 3},
-		{Partitions: 2, CommitBytes: 1 << 30},
-		{Partitions: 7, CommitBytes: 1000, Restarts: 1},
-	}
+	ways := []way{{1, 20_000, 3, nil}, {2, 1 << 30, 0, nil}, {7, 1000, 1, nil}}
 	for _, c := range []struct {
 		name   string
 		stages []string // or a part of their name
@@ -60,8 +55,8 @@ func TestReplayFindsMistakes(t *testing.T) {
 					}
 				}
 				first := undisturbed
-				first.Wrong = wrong
-				want, err := insights(records, first)
+				first.wrong = wrong
+				want, err := replay(records, first)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -69,8 +64,8 @@ func TestReplayFindsMistakes(t *testing.T) {
 					t.Fatal("nothing comes out, so that nothing can differ")
 				}
 				for _, w := range ways {
-					w.Wrong = wrong
-					if got, err := insights(records, w); err != nil || !maps.Equal(want, got) {
+					w.wrong = wrong
+					if got, err := replay(records, w); err != nil || !maps.Equal(want, got) {
 						t.Logf("found: %d insight events, then %d, %v", len(want), len(got), err)
 						return
 					}
