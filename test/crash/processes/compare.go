@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
+	"github.com/cespare/xxhash/v2"
 	"github.com/nats-io/nats.go/jetstream"
 
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
@@ -52,11 +55,47 @@ func (w *world) compare(ctx context.Context) error {
 			w.judge(stored)
 		} else {
 			// Insight events are stored once; of the others repeats are dropped, as every reader does.
-			var repeats int
-			stored, repeats = withoutRepeats(stored)
-			w.report.repeats += repeats
+			stored = w.withoutRepeats(stream, stored)
 		}
 		w.differ(stream, texts(stream, wanted), texts(stream, stored))
+	}
+	// Between the stages there must have been repeats, or the faults were none. (What is trimmed is not counted.)
+	for _, s := range replay.Stages(lanes, partitions) {
+		if flow, _, _ := strings.Cut(s.Input(0), "_"); !strings.HasPrefix(s.Name, "detector-") || s.Name == w.stages[3] {
+			for p := range s.Partitions {
+				stored, err := w.stored(ctx, s.Input(p))
+				if err != nil {
+					return err
+				}
+				w.withoutRepeats(flow, stored)
+			}
+		}
+		if err := w.states(ctx, s.Name, s.Partitions); err != nil {
+			return err
+		}
+	}
+	return w.states(ctx, w.stages[0], lanes)
+}
+
+// states demands that each stored state of a stage is the one that its checkpoint describes.
+func (w *world) states(ctx context.Context, stage string, partitions int) error {
+	store, err := tvjetstream.OpenStore(ctx, w.js, stage)
+	if err != nil {
+		return err
+	}
+	for p := range partitions {
+		cp, state, err := store.Load(ctx, strconv.Itoa(p))
+		if err != nil {
+			return err
+		}
+		keys, sum := uint64(0), uint64(0)
+		for key, value := range state {
+			keys++
+			sum += xxhash.Sum64(slices.Concat([]byte(key), []byte{0}, value))
+		}
+		if keys != cp.Keys || sum != cp.Sum {
+			w.fail("the state of %s %d has %d keys with sum %x, but its checkpoint says %d with %x", stage, p, keys, sum, cp.Keys, cp.Sum)
+		}
 	}
 	return nil
 }
@@ -74,17 +113,18 @@ func (w *world) stored(ctx context.Context, stream string) ([]runner.Record, err
 	return all, err
 }
 
-func withoutRepeats(records []runner.Record) (rest []runner.Record, repeats int) {
+// withoutRepeats returns what a reader works on, and counts the rest.
+func (w *world) withoutRepeats(flow string, records []runner.Record) (rest []runner.Record) {
 	seen := make(map[string]schemas.Number)
 	for _, r := range records {
 		if before, ok := seen[r.Producer]; ok && !before.Less(r.Number) {
-			repeats++
+			w.report.repeats[flow]++
 			continue
 		}
 		seen[r.Producer] = r.Number
 		rest = append(rest, r)
 	}
-	return rest, repeats
+	return rest
 }
 
 // texts returns records as texts that can be compared. Insight events stand by themselves, and so do the records of another

@@ -16,14 +16,14 @@
 //   - RAW holds every record of the input once, repeats dropped;
 //   - INSIGHTS equals the replay, subjects and bodies, nothing lost, doubled or changed;
 //   - METRICS and DEAD equal it after dropping repeats by producer and number;
-//   - no process ended by itself, and none met an insight event with other bytes.
+//   - each stored state matches the digest in its checkpoint;
+//   - no process ended by itself, no partition was halted, and nobody met an insight event with other bytes.
 //
 // The same seed gives the same schedule, though not the same interleaving: the machine has its part in it. Everything runs
 // on loopback, or in network namespaces of its own that end with the program; no process outlives it.
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -32,7 +32,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -77,7 +77,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.IntVar(&c.accounts, "accounts", 8, "accounts on each of the two clouds")
 	flags.IntVar(&c.days, "days", 4, "days of input, at least 3")
 	flags.IntVar(&c.least, "least", 100, "insight events that must come out, or the run proves nothing")
-	flags.StringVar(&c.broken, "broken", "", "break the program: fence, repeats")
+	flags.StringVar(&c.broken, "broken", "", "break the program (fence: commits replace whatever there is; repeats: they are read as new): the run succeeds if that is found")
 	flags.BoolVar(&c.trim, "trim", false, "trim streams behind their readers")
 	flags.BoolVar(&c.cluster, "cluster", false, "three servers in network namespaces; needs root")
 	flags.BoolVar(&c.keep, "keep", false, "keep the folder with logs and streams, also of a run that succeeds")
@@ -86,6 +86,9 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	if c.faults < 0 || c.faults > 5000 || c.every <= 0 || flags.NArg() > 0 {
 		return fmt.Errorf("%q: -n is 0 to 5000, -every is positive, and there are no arguments", args)
+	}
+	if !slices.Contains([]string{"", "fence", "repeats"}, c.broken) {
+		return fmt.Errorf("-broken %s: there are fence and repeats", c.broken)
 	}
 	if c.cluster {
 		if inside, err := enterNamespace(ctx, args, out); inside || err != nil {
@@ -102,12 +105,32 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	w := newWorld(c)
 	begun := time.Now()
 	err = w.live(ctx)
+	if errors.Is(err, errFound) {
+		err = nil // the report has it
+	}
 	w.end()
 	w.report.wall = time.Since(begun)
-	err = errors.Join(err, cmp.Or(w.report.print(out, &c), error(nil)))
-	if err == nil && !c.keep {
-		return os.RemoveAll(c.dir)
+	err = errors.Join(err, w.report.print(out, &c))
+	if c.broken != "" && ctx.Err() == nil && w.report.begun {
+		if err == nil {
+			err = fmt.Errorf("the program is broken (%s), and nothing was found", c.broken)
+		} else {
+			fmt.Fprintf(out, "found       what is wrong with a program whose %s is broken: %v\n", c.broken, err)
+			err = nil
+		}
 	}
-	fmt.Fprintf(out, "kept        %s\n", filepath.Join(c.dir))
+	if !c.keep {
+		return errors.Join(err, keepFailed(out, c.dir, err))
+	}
+	fmt.Fprintf(out, "kept        %s\n", c.dir)
 	return err
+}
+
+// keepFailed removes the folder of a run, unless it has failed: then somebody wants to look into it.
+func keepFailed(out io.Writer, dir string, failed error) error {
+	if failed == nil {
+		return os.RemoveAll(dir)
+	}
+	fmt.Fprintf(out, "kept        %s\n", dir)
+	return nil
 }

@@ -92,6 +92,12 @@ func schedule(c *config) []fault {
 		default:
 			f.kind = join
 		}
+		switch c.broken {
+		case "fence": // most of all, whoever sleeps before a commit wakes up beside another owner
+			f.stage, f.kind, f.step = commands[1+i%4], pause, "commit"
+		case "repeats":
+			f.stage, f.kind, f.step = commands[1+i%4], kill, "after-put"
+		}
 		if f.kind == pause {
 			f.lasts = between(shortestPause, longestPause)
 		}

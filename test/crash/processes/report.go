@@ -19,10 +19,11 @@ import (
 
 // A report is what a run says.
 type report struct {
+	begun    bool // everything was prepared, and the faults began
 	events   int
 	faults   map[string]map[string]int // by stage, then by kind and step
 	insights map[schemas.InsightType]int
-	repeats  int // in METRICS and DEAD, dropped
+	repeats  map[string]int // stored, which readers dropped; by flow
 	deaths   []string
 	failures []string
 	settled  time.Duration // from the last fault healed to everything read
@@ -77,7 +78,11 @@ func (r *report) print(out io.Writer, c *config) error {
 		events += r.insights[k]
 	}
 	fmt.Fprintf(t, "insight events\t%d: %s\n", events, strings.Join(types, ", "))
-	fmt.Fprintf(t, "repeats\t%d in METRICS and DEAD, dropped\n", r.repeats)
+	var repeats []string
+	for _, flow := range slices.Sorted(maps.Keys(r.repeats)) {
+		repeats = append(repeats, fmt.Sprintf("%d in %s", r.repeats[flow], flow))
+	}
+	fmt.Fprintf(t, "repeats, dropped\t%s\n", strings.Join(repeats, ", "))
 	fmt.Fprintf(t, "time\t%s in all, %s from the last fault healed until everything was read\n",
 		r.wall.Round(time.Second), r.settled.Round(100*time.Millisecond))
 	if err := t.Flush(); err != nil {

@@ -3,8 +3,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -17,6 +17,9 @@ import (
 // pollEvery is how often checkpoints are looked at. The time of a take-over is that at which the server stored its first
 // commit, if no other one follows within this time.
 const pollEvery = 100 * time.Millisecond
+
+// slow is how long a take-over may take that nobody has to look at: twice what a single fault may need.
+const slow = 10 * time.Second
 
 // An owned is one partition of one stage.
 type owned struct{ stage, partition string }
@@ -90,6 +93,10 @@ func (w *watch) see(o owned, cp tvjetstream.Saved) {
 			overlaps := s.begin.Before(cp.At) && (s.end.IsZero() || s.end.Add(shortestPause).After(t.since))
 			return overlaps && s != t.by && (s.stage == server || s.stage == commandOf(o.stage))
 		})
+		if t.took > slow {
+			slog.Warn("slow to take over", "stage", o.stage, "partition", o.partition, "by", string(t.how), "since", t.since.Format(time.StampMilli),
+				"took", t.took.Round(time.Millisecond), "owner", cp.Owner, "alone", t.alone)
+		}
 		w.done = append(w.done, t)
 		return true
 	})
@@ -141,5 +148,5 @@ func percentile(sorted []time.Duration, p int) time.Duration {
 	if len(sorted) == 0 {
 		return 0
 	}
-	return sorted[cmp.Or(max(0, (len(sorted)*p+99)/100-1), 0)]
+	return sorted[max(0, (len(sorted)*p+99)/100-1)]
 }

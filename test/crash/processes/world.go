@@ -29,6 +29,7 @@ const (
 	most        = 4                // of each stage at once
 	startTime   = 20 * time.Second // until deployed
 	stepTime    = 12 * time.Second // that an armed instance has to come to its step: commits are 5 s apart
+	youngest    = 2 * time.Second  // within which SIGTERM may still end a process as if it knew no signals
 	stopTime    = 15 * time.Second // that an instance has to leave: a commit takes 2 s at most
 	settleTime  = 3 * time.Minute  // until everything is read when all faults are healed
 	mostDeaths  = 20               // by themselves, after which the run is given up
@@ -64,6 +65,7 @@ func newWorld(c config) *world {
 		w.stages = append(w.stages, s.Name)
 	}
 	w.watch = watch{stages: w.stages, last: make(map[owned]tvjetstream.Saved)}
+	w.report.repeats = make(map[string]int)
 	w.report.faults = make(map[string]map[string]int)
 	return w
 }
@@ -82,6 +84,7 @@ func (w *world) live(ctx context.Context) error {
 	defer lookers.Wait()
 	defer stop()
 	lookers.Go(func() { w.watch.run(looking, w.js) })
+	lookers.Go(func() { w.lookForHalted(looking) })
 	for lane := range lanes {
 		w.copies[lane] = &copied{lane: lane}
 		lookers.Go(func() {
@@ -97,6 +100,7 @@ func (w *world) live(ctx context.Context) error {
 			}
 		}
 	}
+	w.report.begun = true
 	if err := w.disturb(ctx); err != nil {
 		return err
 	}
@@ -206,6 +210,9 @@ func (w *world) attend(p *process) {
 	delete(w.busy, p)
 	byItself := !p.told.Load() && !w.ending
 	if byItself {
+		if w.broken != "" {
+			w.cancel(errFound)
+		}
 		w.report.deaths = append(w.report.deaths, fmt.Sprintf("%s after %s: %s", p.name, p.at.Sub(p.begun).Round(time.Millisecond), p.cmd.ProcessState))
 		if len(w.report.deaths) > mostDeaths {
 			w.cancel(errors.New("too many processes ended by themselves"))
@@ -301,6 +308,28 @@ func (w *world) disturb(ctx context.Context) error {
 	return nil
 }
 
+// lookForHalted looks whether an instance says that one of its partitions cannot go on by itself, which nothing in a run may
+// cause.
+func (w *world) lookForHalted(ctx context.Context) {
+	told := make(map[string]bool)
+	for sleep(ctx, time.Second) == nil {
+		members, err := tvjetstream.Members(ctx, w.js)
+		if err != nil {
+			continue // the server is away
+		}
+		for _, m := range members {
+			for stage, h := range m.Stages {
+				for p, why := range h.Halted {
+					if text := fmt.Sprintf("%s %d is halted: %s", stage, p, why); !told[text] {
+						told[text] = true
+						w.fail("%s", text)
+					}
+				}
+			}
+		}
+	}
+}
+
 // say tells on standard error how far a long run is.
 func (w *world) say(faults int) {
 	var events []int
@@ -367,7 +396,8 @@ func (w *world) stop(p *process) {
 		p.kill()
 		return
 	}
-	if !p.cmd.ProcessState.Success() {
+	// One that has only just been started knows no signals yet.
+	if !p.cmd.ProcessState.Success() && p.at.Sub(p.begun) > youngest {
 		w.fail("%s ended after SIGTERM: %s", p.name, p.cmd.ProcessState)
 	}
 }
@@ -496,6 +526,9 @@ func (w *world) fail(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	slog.Error(text)
 	w.report.failures = append(w.report.failures, text)
+	if w.broken != "" {
+		w.cancel(errFound)
+	}
 }
 
 func (w *world) failIf(err error) {
@@ -576,6 +609,9 @@ func isPassing(err error) bool {
 	return errors.Is(err, errLook)
 }
 
+// errFound ends a run of a broken program, of which nothing more has to be known.
+var errFound = errors.New("it was found that the program is broken")
+
 var errLook = errors.New("look at the lags")
 
 // lag says which partitions have not read everything.
@@ -619,6 +655,7 @@ func (w *world) end() {
 		p.kill()
 	}
 	w.arming.Wait()
+	w.conflicts()
 	if w.js != nil {
 		w.js.Conn().Close()
 	}
@@ -631,6 +668,21 @@ func (w *world) end() {
 		}
 	}
 	w.report.takeovers(&w.watch)
+}
+
+// conflicts looks whether a process has said that an insight event met other bytes.
+func (w *world) conflicts() {
+	logs, err := filepath.Glob(filepath.Join(w.dir, "logs", "*.log"))
+	w.failIf(err)
+	for _, name := range logs {
+		text, err := os.ReadFile(name)
+		w.failIf(err)
+		for line := range strings.Lines(string(text)) {
+			if strings.Contains(line, "insight_conflict") {
+				w.fail("%s: %.300s", filepath.Base(name), line)
+			}
+		}
+	}
 }
 
 // commandOf returns the command that runs a stage.
