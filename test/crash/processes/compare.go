@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/memory"
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/pipeline/runner/runnertest"
 	"github.com/trailvane/trailvane/schemas"
@@ -70,15 +71,15 @@ func (w *world) compare(ctx context.Context) error {
 				w.withoutRepeats(flow, stored)
 			}
 		}
-		if err := w.states(ctx, s.Name, s.Partitions); err != nil {
+		if err := w.states(ctx, want, s.Name, s.Partitions); err != nil {
 			return err
 		}
 	}
-	return w.states(ctx, w.stages[0], lanes)
+	return w.states(ctx, nil, w.stages[0], lanes)
 }
 
-// states demands that each stored state of a stage is the one that its checkpoint describes.
-func (w *world) states(ctx context.Context, stage string, partitions int) error {
+// states demands that each stored state of a stage is the one that its checkpoint describes, and that of the replay.
+func (w *world) states(ctx context.Context, want *memory.Broker, stage string, partitions int) error {
 	store, err := tvjetstream.OpenStore(ctx, w.js, stage)
 	if err != nil {
 		return err
@@ -88,10 +89,27 @@ func (w *world) states(ctx context.Context, stage string, partitions int) error 
 		if err != nil {
 			return err
 		}
-		keys, sum := uint64(0), uint64(0)
+		keys, sum, others := uint64(0), uint64(0), 0
+		replayed := make(map[string]string)
+		if want != nil {
+			_, state, err := want.Store(stage).Load(ctx, strconv.Itoa(p))
+			if err != nil {
+				return err
+			}
+			for key, value := range state {
+				replayed[key] = string(value)
+			}
+		}
 		for key, value := range state {
+			if want != nil && replayed[key] != string(value) {
+				others++
+			}
+			delete(replayed, key)
 			keys++
 			sum += xxhash.Sum64(slices.Concat([]byte(key), []byte{0}, value))
+		}
+		if others+len(replayed) > 0 {
+			w.fail("the state of %s %d lacks %d keys of the replay, and %d keys have other values", stage, p, len(replayed), others)
 		}
 		if keys != cp.Keys || sum != cp.Sum {
 			w.fail("the state of %s %d has %d keys with sum %x, but its checkpoint says %d with %x", stage, p, keys, sum, cp.Keys, cp.Sum)

@@ -16,7 +16,7 @@
 //   - RAW holds every record of the input once, repeats dropped;
 //   - INSIGHTS equals the replay, subjects and bodies, nothing lost, doubled or changed;
 //   - METRICS and DEAD equal it after dropping repeats by producer and number;
-//   - each stored state matches the digest in its checkpoint;
+//   - each stored state matches the digest in its checkpoint, and equals that of the replay;
 //   - no process ended by itself, no partition was halted, and nobody met an insight event with other bytes.
 //
 // The same seed gives the same schedule, though not the same interleaving: the machine has its part in it. Everything runs

@@ -23,6 +23,7 @@ const (
 	pause kind = "pause" // SIGSTOP for longer than the others wait, SIGCONT
 	leave kind = "leave" // SIGTERM; another takes its place a little later
 	join  kind = "join"  // one more
+	wipe  kind = "wipe"  // a pause before a commit, and as soon as it is over SIGKILL for the whole stage: what the fence is for
 	cut   kind = "cut"   // of a server: its network is down for a while
 )
 
@@ -87,18 +88,23 @@ func schedule(c *config) []fault {
 			f.kind = pause
 		case n < 82:
 			f.kind, f.step = pause, step(loopSteps)
-		case n < 92:
+		case n < 86:
+			f.kind, f.step = wipe, "commit"
+		case n < 93:
 			f.kind = leave
 		default:
 			f.kind = join
 		}
 		switch c.broken {
 		case "fence": // most of all, whoever sleeps before a commit wakes up beside another owner
-			f.stage, f.kind, f.step = commands[1+i%4], pause, "commit"
+			f.stage, f.kind, f.step = commands[1+i%4], wipe, "commit"
 		case "repeats":
 			f.stage, f.kind, f.step = commands[1+i%4], kill, "after-put"
 		}
-		if f.kind == pause {
+		switch f.kind {
+		case wipe:
+			f.lasts = between(longestPause, longestPause+3*time.Second) // so that the new owner has committed too
+		case pause:
 			f.lasts = between(shortestPause, longestPause)
 		}
 		faults[i] = f

@@ -25,15 +25,16 @@ import (
 
 // Bounds of a run.
 const (
-	fewest      = 2                // instances of each stage at the beginning, and at the end
-	most        = 4                // of each stage at once
-	startTime   = 20 * time.Second // until deployed
-	stepTime    = 12 * time.Second // that an armed instance has to come to its step: commits are 5 s apart
-	youngest    = 2 * time.Second  // within which SIGTERM may still end a process as if it knew no signals
-	stopTime    = 15 * time.Second // that an instance has to leave: a commit takes 2 s at most
-	settleTime  = 3 * time.Minute  // until everything is read when all faults are healed
-	mostDeaths  = 20               // by themselves, after which the run is given up
-	restartTime = time.Second      // after which one that died by itself is started again
+	fewest      = 2                      // instances of each stage at the beginning, and at the end
+	most        = 4                      // of each stage at once
+	startTime   = 20 * time.Second       // until deployed
+	stepTime    = 12 * time.Second       // that an armed instance has to come to its step: commits are 5 s apart
+	wakeTime    = 500 * time.Millisecond // after which what a sleeper had on its lips has been said
+	youngest    = 2 * time.Second        // within which SIGTERM may still end a process as if it knew no signals
+	stopTime    = 15 * time.Second       // that an instance has to leave: a commit takes 2 s at most
+	settleTime  = 3 * time.Minute        // until everything is read when all faults are healed
+	mostDeaths  = 20                     // by themselves, after which the run is given up
+	restartTime = time.Second            // after which one that died by itself is started again
 )
 
 // A world is everything that a run has started.
@@ -361,6 +362,12 @@ func (w *world) inject(ctx context.Context, f *fault) error {
 		return w.kill(ctx, f, p)
 	case pause:
 		return w.pause(ctx, f, p)
+	case wipe:
+		if err := w.pause(ctx, f, p); err != nil {
+			return err
+		}
+		_ = sleep(ctx, wakeTime)
+		return w.wipe(f)
 	}
 	span := w.watch.begin(f.stage, f.kind, 1)
 	defer w.watch.healed(span)
@@ -481,6 +488,26 @@ func (w *world) pause(ctx context.Context, f *fault, p *process) error {
 	w.count(f, step)
 	_ = sleep(ctx, f.lasts)
 	p.signal(syscall.SIGCONT)
+	return nil
+}
+
+// wipe kills all instances of a stage on which no other fault is at work, and starts as many again.
+func (w *world) wipe(f *fault) error {
+	span := w.watch.begin(f.stage, f.kind, 1)
+	defer w.watch.healed(span)
+	n := 0
+	for ; n < most; n++ {
+		p := w.free(f)
+		if p == nil {
+			break
+		}
+		w.watch.lost(p.name, span, kill, p.kill())
+	}
+	for range n {
+		if err := w.join(f.stage, "", ""); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
