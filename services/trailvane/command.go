@@ -189,19 +189,32 @@ type versionCommand struct{}
 
 // Run prints the version of the program and of what it was built with.
 func (versionCommand) Run(c console) error {
-	version, commit := "development", ""
+	version, commit := buildVersion()
+	if commit != "" {
+		commit = ", commit " + commit
+	}
 	goVersion := "unknown Go"
 	if b, ok := debug.ReadBuildInfo(); ok {
 		goVersion = b.GoVersion
-		if v := b.Main.Version; v != "" && v != "(devel)" {
-			version = v
-		}
-		for _, s := range b.Settings {
-			if s.Key == "vcs.revision" {
-				commit = ", commit " + s.Value[:min(len(s.Value), 12)]
-			}
-		}
 	}
 	_, err := fmt.Fprintf(c.out, "trailvane %s (%s%s)\n", version, goVersion, commit)
 	return err
+}
+
+// buildVersion returns the version of the program, and the commit that it was built from, if they are known.
+func buildVersion() (version, commit string) {
+	version = "development"
+	b, ok := debug.ReadBuildInfo()
+	if !ok {
+		return version, ""
+	}
+	if v := b.Main.Version; v != "" && v != "(devel)" {
+		version = v
+	}
+	for _, s := range b.Settings {
+		if s.Key == "vcs.revision" {
+			commit = s.Value[:min(len(s.Value), 12)]
+		}
+	}
+	return version, commit
 }
