@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"testing"
@@ -27,14 +28,18 @@ type way struct {
 	wrong       func(*runner.Config)
 }
 
-// replay runs raw records through the pipeline, stage after stage, and returns the insight events by subject.
-func replay(records []runnertest.Raw, w way) (map[string]string, error) {
+// A result is what comes out: insight events by subject, and the parts of hours by subject and their place in it.
+type result struct{ insights, metrics map[string]string }
+
+// replay runs raw records through the pipeline, stage after stage.
+func replay(records []runnertest.Raw, w way) (result, error) {
+	var out result
 	stored := records[0].Time
 	b := memory.NewBroker(func() time.Time { return stored })
 	for _, r := range records {
 		stored = r.Time
 		if err := b.Publish(r.Subject, bytes.Clone(r.Body), r.Trace); err != nil {
-			return nil, err
+			return out, err
 		}
 	}
 	for _, s := range stages(w.partitions) {
@@ -51,19 +56,30 @@ func replay(records []runnertest.Raw, w way) (map[string]string, error) {
 					w.wrong(&c)
 				}
 				if err := runner.Run(context.Background(), c); err != nil {
-					return nil, fmt.Errorf("%s.%d: %w", s.Name, p, err)
+					return out, fmt.Errorf("%s.%d: %w", s.Name, p, err)
 				}
 			}
 		}
 	}
-	insights := make(map[string]string)
-	for _, r := range b.Records("INSIGHTS") {
-		insights[r.Subject] = string(r.Body)
-	}
 	if b.Conflicts() != 0 {
-		return nil, errors.New("insight events met other bytes")
+		return out, errors.New("insight events met other bytes")
 	}
-	return insights, nil
+	out.insights = make(map[string]string)
+	for _, r := range b.Records("INSIGHTS") {
+		out.insights[r.Subject] = string(r.Body)
+	}
+	// Parts of hours have no subject of their own: a reader drops repeats by their numbers.
+	out.metrics = make(map[string]string)
+	seen, parts := make(map[string]schemas.Number), make(map[string]int)
+	for _, r := range b.Records("METRICS") {
+		if n, ok := seen[r.Producer]; ok && !n.Less(r.Number) {
+			continue
+		}
+		seen[r.Producer] = r.Number
+		out.metrics[fmt.Sprintf("%s #%d", r.Subject, parts[r.Subject])] = string(r.Body)
+		parts[r.Subject]++
+	}
+	return out, nil
 }
 
 // undisturbed is what every other way is compared with.
@@ -104,12 +120,12 @@ func TestEveryTypeIsFound(t *testing.T) {
 		account string
 		state   schemas.State
 	}
-	insights, err := replay(raw(), undisturbed)
+	out, err := replay(raw(), undisturbed)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := make(map[what]int)
-	for subject, body := range insights {
+	for subject, body := range out.insights {
 		var i schemas.Insight
 		if err := i.Decode([]byte(body)); err != nil {
 			t.Fatalf("%s: %v", subject, err)
@@ -127,7 +143,52 @@ func TestEveryTypeIsFound(t *testing.T) {
 	}
 }
 
-// The same RAW gives the same insight bytes with any number of partitions, any commit points and any restarts.
+// METRICS tells each call as often as the records do, and late ones are among them. Repeats here are hours late, so that nobody
+// remembers them.
+func TestMetricsTellEveryCall(t *testing.T) {
+	records := raw()
+	out, err := replay(records, undisturbed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, got := make(map[string]uint64), make(map[string]uint64)
+	named := regexp.MustCompile(`"(?:eventSource|serviceName)":"([^"]*)","eventName":"([^"]*)"`)
+	for _, r := range records {
+		if s, err := schemas.ParseSubject(r.Subject); err != nil || s.Control != "" {
+			continue
+		}
+		var c schemas.Chunk
+		if err := c.Decode(r.Body); err != nil {
+			t.Fatal(err)
+		}
+		for _, record := range c.Records {
+			if m := named.FindSubmatch(record.Body); m != nil {
+				want[string(m[1])+" "+string(m[2])]++
+			}
+		}
+	}
+	late := uint64(0)
+	for subject, body := range out.metrics {
+		var m schemas.Metrics
+		if err := m.Decode([]byte(body)); err != nil {
+			t.Fatalf("%s: %v", subject, err)
+		}
+		for _, s := range m.Series {
+			for _, c := range s.Minutes {
+				got[m.Strings[s.Service]+" "+m.Strings[s.Name]] += uint64(c.Count)
+			}
+		}
+		late += m.Late
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("calls (-records +metrics):\n%s", d)
+	}
+	if late == 0 {
+		t.Error("nothing is late, so that nothing is shown of it")
+	}
+}
+
+// The same RAW gives the same bytes of insight events and metrics with any number of partitions, any commit points and any restarts.
 func TestReplayGivesTheSameBytes(t *testing.T) {
 	records := raw()
 	want, err := replay(records, undisturbed)
@@ -143,8 +204,8 @@ func TestReplayGivesTheSameBytes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(want, got); d != "" {
-			t.Fatalf("insight events (-want +got):\n%s", d)
+		if d := cmp.Diff(want, got, cmp.AllowUnexported(result{})); d != "" {
+			t.Fatalf("insight events and metrics (-want +got):\n%s", d)
 		}
 	})
 }
