@@ -57,7 +57,7 @@ type Processor struct {
 	events schemas.EventBatch
 	out    builder
 	hashes []uint64 // scratch of tally
-	coded  []byte   // scratch of part
+	coder  coder
 }
 
 type groupKey struct {

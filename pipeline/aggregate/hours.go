@@ -53,15 +53,11 @@ type kind struct {
 
 // sum returns the hash of a kind.
 func (k *kind) sum() uint64 {
-	return hashKind(xxhash.Sum64String(k.service), xxhash.Sum64String(k.name), xxhash.Sum64String(k.code), k.write)
+	return hashKind(xxhash.Sum64String(k.service), xxhash.Sum64String(k.name), xxhash.Sum64String(k.code))
 }
 
-func hashKind(service, name, code uint64, write bool) uint64 {
-	h := service ^ bits.RotateLeft64(name, 21) ^ bits.RotateLeft64(code, 42)
-	if write {
-		return ^h
-	}
-	return h
+func hashKind(service, name, code uint64) uint64 {
+	return service ^ bits.RotateLeft64(name, 21) ^ bits.RotateLeft64(code, 42)
 }
 
 func (s *series) service() string   { return s.text[:s.name] }
@@ -88,24 +84,33 @@ func (p *Processor) tally(g *group, pane *schemas.Pane) {
 		if at := schemas.HourOf(r.Minute); h == nil || h.at != at {
 			h = g.hour(at)
 		}
-		calls, n := uint32(0), 0
-		for n < len(rows) && sameKind(r, &rows[n]) {
-			calls += rows[n].Count
+		var reads, writes uint32 // a row's place depends on more than its kind, on write last
+		n := 0
+		for ; n < len(rows) && sameCall(r, &rows[n]); n++ {
+			if rows[n].Write {
+				writes += rows[n].Count
+			} else {
+				reads += rows[n].Count
+			}
 			if rows[n].Late {
 				h.late += uint64(rows[n].Count)
 			}
-			n++
 		}
 		rows = rows[n:]
-		h.add(&kind{
-			service: pane.Strings[r.Service], name: pane.Strings[r.Name], code: pane.Strings[r.ErrorCode], write: r.Write,
-			hash: hashKind(p.hash(pane.Strings, r.Service), p.hash(pane.Strings, r.Name), p.hash(pane.Strings, r.ErrorCode), r.Write),
-		}, r.Minute, calls)
+		k := kind{service: pane.Strings[r.Service], name: pane.Strings[r.Name], code: pane.Strings[r.ErrorCode]}
+		k.hash = hashKind(p.hash(pane.Strings, r.Service), p.hash(pane.Strings, r.Name), p.hash(pane.Strings, r.ErrorCode))
+		if reads > 0 {
+			h.add(&k, r.Minute, reads)
+		}
+		if writes > 0 {
+			k.write = true
+			h.add(&k, r.Minute, writes)
+		}
 	}
 }
 
-func sameKind(a, b *schemas.Row) bool {
-	return a.Minute == b.Minute && a.Service == b.Service && a.Name == b.Name && a.ErrorCode == b.ErrorCode && a.Write == b.Write
+func sameCall(a, b *schemas.Row) bool {
+	return a.Minute == b.Minute && a.Service == b.Service && a.Name == b.Name && a.ErrorCode == b.ErrorCode
 }
 
 // hash hashes each word of a pane once.
@@ -235,34 +240,47 @@ func (p *Processor) releaseClosed(g *group, emit func(runner.Output)) {
 // release gives out the first n hours of a group, each as one part.
 func (p *Processor) release(g *group, n int, emit func(runner.Output)) {
 	for _, h := range g.hours[:n] {
-		emit(runner.Output{Subject: schemas.MetricsSubject(g.region, g.account), Body: p.part(g, h)})
+		emit(runner.Output{Subject: schemas.MetricsSubject(g.region, g.account), Body: p.coder.part(g, h)})
 	}
 	g.hours = slices.Delete(g.hours, 0, n)
 }
 
-// part codes an hour.
-func (p *Processor) part(g *group, h *hour) []byte {
+// A coder codes hours in memory that it uses again.
+type coder struct {
+	m     schemas.Metrics
+	index map[string]uint32 // of the strings
+	b     []byte
+}
+
+// part codes an hour, and changes the order of its series.
+func (c *coder) part(g *group, h *hour) []byte {
 	slices.SortFunc(h.series, func(a, b series) int { return a.compare(&b) })
-	m := schemas.Metrics{
-		Account: g.account, Region: g.region, Hour: h.at, Events: h.events, Late: h.late, Stale: h.stale, Other: h.other,
-		Strings: []string{""}, Series: make([]schemas.Series, len(h.series)),
+	if c.index == nil {
+		c.index = make(map[string]uint32)
 	}
-	index := map[string]uint32{"": 0}
-	word := func(s string) uint32 {
-		i, ok := index[s]
-		if !ok {
-			i = uint32(len(m.Strings))
-			index[s] = i
-			m.Strings = append(m.Strings, s)
-		}
-		return i
+	clear(c.index)
+	c.index[""] = 0
+	c.m = schemas.Metrics{
+		Account: g.account, Region: g.region, Hour: h.at, Events: h.events, Late: h.late, Stale: h.stale, Other: h.other,
+		Strings: append(c.m.Strings[:0], ""), Series: c.m.Series[:0],
 	}
 	for i := range h.series {
 		s := &h.series[i]
-		m.Series[i] = schemas.Series{
-			Service: word(s.service()), Name: word(s.event()), ErrorCode: word(s.errorCode()), Write: s.write, Minutes: s.minutes,
-		}
+		c.m.Series = append(c.m.Series, schemas.Series{
+			Service: c.word(s.service()), Name: c.word(s.event()), ErrorCode: c.word(s.errorCode()), Write: s.write,
+			Minutes: s.minutes,
+		})
 	}
-	p.coded = m.Append(p.coded[:0])
-	return bytes.Clone(p.coded)
+	c.b = c.m.Append(c.b[:0])
+	return bytes.Clone(c.b)
+}
+
+func (c *coder) word(s string) uint32 {
+	i, ok := c.index[s]
+	if !ok {
+		i = uint32(len(c.m.Strings))
+		c.index[s] = i
+		c.m.Strings = append(c.m.Strings, s)
+	}
+	return i
 }
