@@ -52,6 +52,9 @@ func (s Stats) Add(t Stats) Stats {
 // Stats returns the counts.
 func (p *Processor) Stats() Stats { return p.stats }
 
+// StateVersion is that of the format of the state. Version 0 had no hours, and is read.
+const StateVersion = 1
+
 // headKey is the state key of the settings and the counts; the groups are in pages.
 const headKey = "head"
 

@@ -17,7 +17,7 @@ import (
 //
 // It returns nil when the input has ended (io.EOF from the source) and everything is put and committed. It returns the
 // context's error after a planned stop: it puts nothing more, and commits what is stored if that takes no longer than two
-// seconds. [ErrConflict], [ErrGap], [ErrCorrupt], [ErrConstants] and errors of the processor are for the caller to decide.
+// seconds. [ErrConflict], [ErrGap], [ErrCorrupt], [ErrNewer], [ErrOlder] and errors of the processor are for the caller to decide.
 // Whatever else fails is tried again until the context ends: after a failed commit with the state loaded anew, after a
 // failed read or put from where it stands. No goroutine is left behind.
 func Run(ctx context.Context, c Config) error {

@@ -60,7 +60,7 @@ func TestReplayFindsMistakes(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if len(want.insights) == 0 || len(want.metrics) == 0 {
+				if len(want.Insights) == 0 || len(want.Metrics) == 0 {
 					t.Fatal("nothing comes out, so that nothing can differ")
 				}
 				// Each by itself: what METRICS shows, the insights must show too, and the aggregator's mistakes both.
@@ -68,11 +68,11 @@ func TestReplayFindsMistakes(t *testing.T) {
 				for _, w := range ways {
 					w.wrong = wrong
 					got, err := replay(records, w)
-					insights = insights || err != nil || !maps.Equal(want.insights, got.insights)
-					metrics = metrics || err != nil || !maps.Equal(want.metrics, got.metrics)
+					insights = insights || err != nil || !maps.Equal(want.Insights, got.Insights)
+					metrics = metrics || err != nil || !maps.Equal(want.Metrics, got.Metrics)
 					if insights && metrics {
 						t.Logf("found: %d insight events, then %d; %d parts of hours, then %d; %v",
-							len(want.insights), len(got.insights), len(want.metrics), len(got.metrics), err)
+							len(want.Insights), len(got.Insights), len(want.Metrics), len(got.Metrics), err)
 						return
 					}
 				}

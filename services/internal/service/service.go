@@ -28,6 +28,9 @@ type Stage[P runner.Processor] struct {
 	Input     string        // stream
 	Source    runner.Source // instead of the stream, for the stage that reads from outside
 	Constants string        // version of what decides its outputs, beside its state and input
+	Version   uint32        // of the format of its state, see [runner.Config], as the next two
+	Oldest    uint32
+	Anew      bool
 	New       func(generation uint64) P
 }
 
@@ -58,7 +61,7 @@ func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*
 	}
 	p.config = runner.Config{
 		Stage: s.Name, Partition: strconv.Itoa(s.Partition), Instance: d.Instance, Constants: s.Constants,
-		Source: source, Sink: p.sink, Store: store, Log: d.Log, Stats: &p.Stats,
+		Version: s.Version, Oldest: s.Oldest, Anew: s.Anew, Source: source, Sink: p.sink, Store: store, Log: d.Log, Stats: &p.Stats,
 		New: func(generation uint64) runner.Processor {
 			p.processor = s.New(generation)
 			return p.processor
