@@ -2,6 +2,7 @@ package aggregate_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"strconv"
@@ -13,7 +14,9 @@ import (
 	"github.com/trailvane/trailvane/pipeline/aggregate"
 	"github.com/trailvane/trailvane/pipeline/pages"
 	"github.com/trailvane/trailvane/pipeline/runner"
+	"github.com/trailvane/trailvane/pipeline/window"
 	"github.com/trailvane/trailvane/schemas"
+	"github.com/vmihailenco/msgpack/v5"
 	"pgregory.net/rapid"
 )
 
@@ -304,7 +307,23 @@ func TestStateOfFullGroupsFits(t *testing.T) {
 	}
 }
 
-func TestBrokenStateIsRefused(t *testing.T) {
+// A state of version 0 had the ids of open minutes only.
+func TestStateOfVersion0IsRead(t *testing.T) {
+	id := binary.BigEndian.AppendUint64(nil, uint64(window.HashID("1")))
+	entry, err := msgpack.Marshal([]any{"aws", account.ID, "r", 0, int32(ten), int32(ten - 15), int32(ten), id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newHarness(t)
+	if err := h.p.Restore("groups.7.0", append(binary.AppendUvarint(nil, uint64(len(entry))), entry...)); err != nil {
+		t.Fatal(err)
+	}
+	h.events(section(account, "r", 0, event{ten, "A", "1"}, event{ten, "A", "2"}))
+	h.end(schemas.End{})
+	h.wantParts(part{Region: "r", Hour: ten, Events: 1, Series: []string{"A w 0:1"}})
+}
+
+func TestBrokenStateIsNoPanic(t *testing.T) {
 	h := newHarness(t)
 	h.events(section(account, "r", 0, event{ten, "A", ""}, event{ten + 1, "B", ""}))
 	saved := map[string][]byte{}
