@@ -51,6 +51,10 @@ type Config struct {
 	End      *schemas.End // behind a bounded input
 
 	Progress *ingest.Progress
+
+	// For tests, instead of the broker's clock and the log.
+	now    func(context.Context) (time.Time, error)
+	failed func(error)
 }
 
 // Live reports whether standard input is all there is to read, and nothing remembers it. Then it is read as it comes. Anywhere

@@ -48,6 +48,13 @@ func OpenFollowed(
 		return nil, err
 	}
 	log := cmp.Or(d.Log, slog.Default()).With("stage", Bucket, "partition", lane)
+	now, failed := c.now, c.failed
+	if now == nil {
+		now = func(ctx context.Context) (time.Time, error) { return brokerTime(ctx, d.JS, jetstream.RawStream(lane)) }
+	}
+	if failed == nil {
+		failed = complain(log, slices.Clone(c.Paths))
+	}
 	pace := pacer{every: cmp.Or(c.Poll, DefaultPoll)}
 	source := ingest.Follow(ingest.FollowConfig{
 		Plan: ingest.PlanConfig{
@@ -58,9 +65,9 @@ func OpenFollowed(
 			EventTime: formats.EventTime,
 		},
 		Format: c.Format, Detect: formats.Detect,
-		Now:    func(ctx context.Context) (time.Time, error) { return brokerTime(ctx, d.JS, jetstream.RawStream(lane)) },
+		Now:    now,
 		Wait:   pace.wait,
-		Failed: complain(log, slices.Clone(c.Paths)),
+		Failed: failed,
 	})
 	return service.Open(ctx, d, service.Stage[*ingest.Processor]{
 		Name: Bucket, Partition: lane, Source: source, Constants: ingest.Constants,
