@@ -15,8 +15,8 @@ import (
 
 // What follows is for those who look at a deployment or tidy it up: it claims nothing and leaves no consumer behind.
 
-// A Holding is what a stream holds, a bucket's stream too.
-type Holding struct {
+// A Content is what a stream holds, a bucket's stream too.
+type Content struct {
 	Messages uint64
 	Bytes    int64
 	Limit    int64     // bytes; 0 is none
@@ -25,14 +25,14 @@ type Holding struct {
 	LastTime time.Time // when that was stored, also if it is no longer there
 }
 
-// Holdings returns what every stream of the account holds, by name, those of others too.
-func Holdings(ctx context.Context, js jetstream.JetStream) (map[string]Holding, error) {
+// Contents returns what every stream of the account holds, by name, those of others too.
+func Contents(ctx context.Context, js jetstream.JetStream) (map[string]Content, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	all := make(map[string]Holding)
+	all := make(map[string]Content)
 	streams := js.ListStreams(ctx)
 	for info := range streams.Info() {
-		all[info.Config.Name] = Holding{
+		all[info.Config.Name] = Content{
 			Messages: info.State.Msgs, Bytes: int64(info.State.Bytes), Limit: max(info.Config.MaxBytes, 0),
 			Waits: info.Config.Discard == jetstream.DiscardNew, Last: info.State.LastSeq, LastTime: info.State.LastTime,
 		}

@@ -210,7 +210,7 @@ func Remove(ctx context.Context, js natsjs.JetStream, l Letter) error {
 // Purge takes away the letters of a stage (empty: of all) that were stored before a time (zero: all there are now), and returns
 // how many messages they were.
 func Purge(ctx context.Context, js natsjs.JetStream, stage string, before time.Time) (uint64, error) {
-	held, err := jetstream.Holdings(ctx, js)
+	held, err := jetstream.Contents(ctx, js)
 	if err != nil {
 		return 0, err
 	}

@@ -54,7 +54,7 @@ func startOf(stage string) string {
 
 // streams lists the streams and buckets of the deployment by name.
 func (l *look) streams() {
-	for name, h := range l.holdings {
+	for name, h := range l.contents {
 		if ours(name) {
 			l.Streams = append(l.Streams, Stream{name, h.Messages, h.Bytes, h.Limit, h.Waits})
 		}

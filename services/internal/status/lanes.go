@@ -25,7 +25,7 @@ func (l *look) lanes(ctx context.Context) error {
 func (l *look) lane(ctx context.Context, n int) (Lane, error) {
 	stream := jetstream.RawStream(n)
 	lane := Lane{Lane: n, State: Unused}
-	held := l.holdings[stream]
+	held := l.contents[stream]
 	if held.Last == 0 {
 		return lane, nil
 	}
@@ -66,7 +66,7 @@ func (l *look) lane(ctx context.Context, n int) (Lane, error) {
 
 // dead counts the dead letters by stage, and the newest of them by reason.
 func (l *look) dead(ctx context.Context) error {
-	held := l.holdings[jetstream.DeadStream]
+	held := l.contents[jetstream.DeadStream]
 	if held.Messages == 0 {
 		return nil
 	}

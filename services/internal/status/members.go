@@ -33,9 +33,9 @@ type duties struct {
 // members are the live instances by id; nil if instances of the deployment do not tell that they live.
 type members map[string]member
 
-func readMembers(ctx context.Context, js natsjs.JetStream, holdings map[string]jetstream.Holding) (members, error) {
+func readMembers(ctx context.Context, js natsjs.JetStream, contents map[string]jetstream.Content) (members, error) {
 	stream := jetstream.BucketStream(membersBucket)
-	if _, ok := holdings[stream]; !ok {
+	if _, ok := contents[stream]; !ok {
 		return nil, nil
 	}
 	all := members{}

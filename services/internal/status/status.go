@@ -252,14 +252,14 @@ type look struct {
 	js      natsjs.JetStream
 	options Options
 
-	holdings map[string]jetstream.Holding
+	contents map[string]jetstream.Content
 	members  members
 	newest   map[int]schemas.Minute // of each lane that has fed accounts: minute of its last event
 }
 
 // stages looks at positions, owners and streams. Checkpoints come before streams, so that a lag is never negative.
 func (l *look) stages(ctx context.Context) error {
-	before, err := jetstream.Holdings(ctx, l.js)
+	before, err := jetstream.Contents(ctx, l.js)
 	if err != nil {
 		return err
 	}
@@ -276,7 +276,7 @@ func (l *look) stages(ctx context.Context) error {
 		return err
 	}
 	l.Instances = l.members.instances()
-	if l.holdings, err = jetstream.Holdings(ctx, l.js); err != nil {
+	if l.contents, err = jetstream.Contents(ctx, l.js); err != nil {
 		return err
 	}
 	for _, k := range kinds() {
@@ -300,7 +300,7 @@ func (l *look) stage(k kind, checkpoints map[string]jetstream.Saved) Stage {
 			p.State = Never
 		}
 		if k.input != nil {
-			in := l.holdings[k.input(i)]
+			in := l.contents[k.input(i)]
 			p.Last = in.Last
 			p.Lag = in.Last - min(in.Last, cp.Seq)
 			if !claimed {
