@@ -20,7 +20,7 @@ func (n Number) Less(m Number) bool {
 type Checkpoint struct {
 	Stream     string // identity of the input stream: its creation time
 	Seq        uint64 // last input record that the state contains
-	Owner      string // instance that may commit
+	Owner      string // instance that may commit; empty if it gave the partition up
 	Epoch      uint64 // grows with every change of owner
 	Generation uint64 // input sequence at which the state began empty; part of the producer's name
 	Constants  string // version of all constants that decide outputs

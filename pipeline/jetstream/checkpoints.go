@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
@@ -23,26 +24,45 @@ type Saved struct {
 // when it is committed.
 func Checkpoints(ctx context.Context, js jetstream.JetStream, stage string) (map[string]Saved, error) {
 	prefix := "$KV." + StateBucket(stage) + "." + checkpoints + "."
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
 	all := make(map[string]Saved)
-	messages, err := jetstreamext.GetLastMsgsFor(ctx, js, bucketStream(StateBucket(stage)), []string{prefix + ">"})
-	if err != nil {
-		return nil, fmt.Errorf("look at the checkpoints of %s: %w", stage, err)
-	}
-	for m, err := range messages {
-		if errors.Is(err, jetstreamext.ErrNoMessages) {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("look at the checkpoints of %s: %w", stage, err)
-		}
+	err := lastOf(ctx, js, StateBucket(stage), prefix+">", func(m *jetstream.RawStreamMsg) error {
 		s := Saved{At: m.Time}
 		partition := m.Subject[len(prefix):]
 		if err := s.Decode(m.Data); err != nil {
-			return nil, fmt.Errorf("checkpoint %s of %s: %w", partition, stage, err)
+			return fmt.Errorf("checkpoint %s: %w", partition, err)
 		}
 		all[partition] = s
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look at the checkpoints of %s: %w", stage, err)
 	}
 	return all, nil
+}
+
+// lastOf visits the last message of every subject of a bucket below a filter, by one request. Whoever is missing may be taken
+// for dead, so an answer that is not complete is an error.
+func lastOf(ctx context.Context, js jetstream.JetStream, bucket, filter string, visit func(*jetstream.RawStreamMsg) error) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	messages, err := jetstreamext.GetLastMsgsFor(ctx, js, bucketStream(bucket), []string{filter})
+	if err != nil {
+		return err
+	}
+	for m, err := range messages {
+		switch {
+		case errors.Is(err, jetstreamext.ErrNoMessages):
+			return nil
+		case err != nil:
+			return err
+		}
+		if err := visit(m); err != nil {
+			return err
+		}
+	}
+	// The library ends without a word when time is up or the connection is closed.
+	if js.Conn().IsClosed() {
+		return nats.ErrConnectionClosed
+	}
+	return ctx.Err()
 }

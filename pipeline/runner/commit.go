@@ -2,10 +2,13 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/trailvane/trailvane/schemas"
 )
 
 // A flight is a commit in flight.
@@ -61,7 +64,13 @@ func (l *loop) launch(ctx context.Context) error {
 	cp.Seen = slices.Clone(cp.Seen)
 	cp.Keys, cp.Sum = l.state.keys(), l.state.sum
 	l.committed, l.since, l.bytes = cp.Seq, l.Now(), 0
+	l.fly(ctx, cp, changed)
+	return nil
+}
 
+// fly starts a commit.
+func (l *loop) fly(ctx context.Context, cp schemas.Checkpoint, changed map[string][]byte) {
+	l.flown = cp
 	// A planned stop lets the commit in flight end, so the context's end must not reach it.
 	during, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	flying, ended := context.WithCancel(ctx)
@@ -78,7 +87,6 @@ func (l *loop) launch(ctx context.Context) error {
 		ended()
 	}()
 	l.flight = f
-	return nil
 }
 
 // checkChanged says why a commit could never succeed. Trying it for ever would be silence.
@@ -110,11 +118,15 @@ func (l *loop) await(ctx context.Context) error {
 	select {
 	case err = <-f.done:
 	case <-ctx.Done():
-		grace := time.AfterFunc(stopGrace, f.cancel)
+		if l.stopBy.IsZero() {
+			l.stopBy = time.Now().Add(stopGrace)
+		}
+		grace := time.AfterFunc(time.Until(l.stopBy), f.cancel)
 		defer grace.Stop()
 		err = <-f.done
 	}
 	if err != nil {
+		l.held = false
 		return passing{fmt.Errorf("commit at %d: %w", f.seq, err)}
 	}
 	return nil
@@ -134,13 +146,37 @@ func (l *loop) finish(ctx context.Context) error {
 	return l.await(ctx)
 }
 
-// stop commits what is stored, as far as that is possible in the time that a planned stop has. It is called between reads,
-// when that is everything.
-func (l *loop) stop(ctx context.Context) error {
-	if err := l.finish(ctx); err != nil {
-		l.Log.Warn("stopped without a last commit", "after", l.cp.Seq, "err", err)
+// stop commits what is stored and gives the partition up, as far as that is possible in the time that a planned stop has. It
+// is called between reads, when everything is stored.
+func (l *loop) stop(ctx context.Context) {
+	err := l.await(ctx)
+	if err == nil {
+		l.cp.Owner = ""
+		if err = l.launch(ctx); err == nil {
+			err = l.await(ctx)
+		}
 	}
-	return ctx.Err()
+	if err != nil {
+		l.Log.Warn("stopped without a last commit", "after", l.cp.Seq, "err", err)
+		return
+	}
+	l.held = false
+}
+
+// release gives the partition up where the last commit has left it: the state is ahead of what is stored, or is not to be
+// trusted. If that commit's outcome is unknown, it stays ours until we are silent.
+func (l *loop) release(ctx context.Context) {
+	err := l.await(ctx)
+	if err == nil && l.held {
+		cp := l.flown
+		cp.Owner = ""
+		l.fly(ctx, cp, nil)
+		err = l.await(ctx)
+		l.held = false
+	}
+	if err != nil && !errors.Is(err, ErrConflict) {
+		l.Log.Warn("stopped without giving the partition up", "after", l.flown.Seq, "err", err)
+	}
 }
 
 // land waits for a commit that nobody waits for any more; the loop leaves nothing behind.

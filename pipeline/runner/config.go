@@ -19,6 +19,11 @@ type Config struct {
 	Sink   Sink
 	Store  Store
 
+	// Owned reports whether an instance lives, so that a partition that another one still owns is not taken from it: then the
+	// first load ends with [ErrConflict], and nothing is committed. If nil, nobody else lives. A wrong answer costs a moved
+	// partition, never a wrong result. It is called from the goroutine of Run.
+	Owned func(owner string) bool
+
 	// New makes an empty processor. Generation is the input sequence at which its state began empty.
 	New func(generation uint64) Processor
 
@@ -41,6 +46,7 @@ type Stats struct {
 	Retries    atomic.Uint64 // reads and puts that had to be tried again
 	Loads      atomic.Uint64 // of the state: one at the start, one more after every commit that failed
 	Commits    atomic.Uint64 // that succeeded, claims included
+	Epoch      atomic.Uint64 // of the last claim that is known to have succeeded, 0 before the first one
 	CommitTime atomic.Int64  // of all of them, nanoseconds
 }
 
@@ -64,7 +70,7 @@ const (
 const (
 	defaultCommitEvery = 5 * time.Second // what a restart has to repeat, at most; every commit costs an atomic batch
 	defaultCommitBytes = 16 << 20        // half a second of the fastest replay, so that catching up does not repeat minutes
-	stopGrace          = 2 * time.Second // a planned stop waits this long for its last commit; the next owner waits for us
+	stopGrace          = 2 * time.Second // all that a planned stop has for its last commits; the next owner waits for us
 
 	// maxPut bounds the outputs that are held in memory before they are put.
 	maxPut = 8 << 20

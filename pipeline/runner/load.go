@@ -16,6 +16,7 @@ const loadTries = 8
 
 // load makes the processor as the last commit left it, and claims the partition.
 func (l *loop) load(ctx context.Context) error {
+	l.held = false // until we have claimed it again: loading renews the fence, also before another owner's checkpoint
 	var wait backoff
 	for try := 1; ; try++ {
 		err := l.restore(ctx)
@@ -81,10 +82,11 @@ func (l *loop) restore(ctx context.Context) error {
 	return nil
 }
 
-// taken reports whether another instance has claimed the partition since we tried to.
+// taken reports whether the partition is another instance's: whoever lives and owned it before we tried to claim it, or has
+// claimed it since.
 func (l *loop) taken() bool {
 	if l.claimed == 0 {
-		return false
+		return l.cp.Owner != "" && l.cp.Owner != l.Instance && l.Owned != nil && l.Owned(l.cp.Owner)
 	}
 	return l.cp.Epoch > l.claimed || l.cp.Epoch == l.claimed && l.cp.Owner != l.Instance
 }
@@ -111,7 +113,12 @@ func (l *loop) claim(ctx context.Context) error {
 	if err := l.launch(ctx); err != nil {
 		return err
 	}
-	return l.await(ctx)
+	if err := l.await(ctx); err != nil {
+		return err
+	}
+	l.held = true
+	l.Stats.Epoch.Store(l.claimed)
+	return nil
 }
 
 // A digest describes a state: its number of keys, and the sum of the hashes of each key and its value, so that it is kept

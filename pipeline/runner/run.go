@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"runtime/pprof"
 	"slices"
 	"time"
@@ -16,8 +17,9 @@ import (
 // puts their outputs, and from time to time commits state and position together.
 //
 // It returns nil when the input has ended (io.EOF from the source) and everything is put and committed. It returns the
-// context's error after a planned stop: it puts nothing more, and commits what is stored if that takes no longer than two
-// seconds. [ErrConflict], [ErrGap], [ErrCorrupt], [ErrConstants] and errors of the processor are for the caller to decide.
+// context's error after a planned stop: it puts nothing more, commits what is stored, and gives the partition up by leaving the
+// owner empty, if that takes no longer than two seconds. [ErrConflict], [ErrGap], [ErrCorrupt], [ErrConstants] and errors of the
+// processor are for the caller to decide; after them, too, the partition is given up, where the last commit left it.
 // Whatever else fails is tried again until the context ends: after a failed commit with the state loaded anew, after a
 // failed read or put from where it stands. No goroutine is left behind.
 func Run(ctx context.Context, c Config) error {
@@ -53,6 +55,10 @@ type loop struct {
 	since     time.Time // when that snapshot was taken
 	bytes     int       // of input, since then
 	flight    *flight   // the commit in flight, nil if there is none
+
+	flown  schemas.Checkpoint // of the last commit that was started
+	held   bool               // that one, and all before it, are not known to have failed: the partition is ours
+	stopBy time.Time          // when a planned stop gives up, zero before it begins
 }
 
 // A passing error is one after which the state is loaded again.
@@ -63,21 +69,28 @@ func (p passing) Unwrap() error { return p.error }
 // run loads and works until the end of the input, the end of the context, or an error that a person must decide.
 func (l *loop) run(ctx context.Context) error {
 	var wait backoff
+	gap := uint64(math.MaxUint64) // the position behind which records were missing, while working
 	for {
 		err := l.load(ctx)
 		if err == nil {
 			wait = 0
-			err = l.work(ctx)
+			if err = l.work(ctx); errors.Is(err, ErrGap) && l.cp.Seq != gap {
+				// Whoever slept too long finds his input trimmed by the new owner. That is no gap, and loading tells.
+				gap = l.cp.Seq
+				err = passing{err}
+			}
 		}
-		l.land(ctx)
 		switch p, isPassing := errors.AsType[passing](err); {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
+			l.release(ctx)
 			return ctx.Err()
 		case !isPassing:
+			l.release(ctx)
 			return err
 		default:
+			l.land(ctx)
 			l.Log.Warn("load again", "after", l.cp.Seq, "err", p.error)
 		}
 		if err := wait.sleep(ctx); err != nil {
@@ -95,7 +108,8 @@ func (l *loop) work(ctx context.Context) error {
 		records, err := l.read(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return l.stop(ctx)
+			l.stop(ctx)
+			return ctx.Err()
 		case errors.Is(err, io.EOF):
 			return l.finish(ctx)
 		case err != nil:

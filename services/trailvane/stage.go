@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/trailvane/trailvane/pipeline/normalize"
+	"github.com/trailvane/trailvane/schemas"
+	"github.com/trailvane/trailvane/services/aggregator"
+	"github.com/trailvane/trailvane/services/detector"
+	"github.com/trailvane/trailvane/services/internal/mmdb"
+	"github.com/trailvane/trailvane/services/internal/service"
+	"github.com/trailvane/trailvane/services/internal/stages"
+	"github.com/trailvane/trailvane/services/normalizer"
+	"github.com/trailvane/trailvane/services/pairer"
+)
+
+// exitCodes ends the help of a command that works until it is stopped, or deploys.
+const exitCodes = "Exit codes: 0 done, or stopped by SIGTERM or SIGINT after what was done has been committed; 1 failed, the last line says " +
+	"why; 2 wrong usage, configuration file or environment. A second signal ends the process at once, which loses nothing either."
+
+// A stageFlags is what all commands that run a stage share.
+type stageFlags struct {
+	service.Connection
+	service.Process
+	service.Identity
+	Config configFile `placeholder:"FILE" help:"${config_help}"`
+}
+
+func (f *stageFlags) check() error {
+	return firstUsage(f.Connection.Check, f.Process.Check, f.Identity.Check)
+}
+
+// firstUsage returns the first error, as one of usage.
+func firstUsage(checks ...func() error) error {
+	for _, check := range checks {
+		if err := check(); err != nil {
+			return usageError{err}
+		}
+	}
+	return nil
+}
+
+// run runs stages until the context ends.
+func (f *stageFlags) run(ctx context.Context, c console, names []string, works func(d *service.Deployment) []service.Work) error {
+	log := f.Log(c.err)
+	return logged(c, log, f.Process.Run(ctx, log, func(ctx context.Context, log *slog.Logger) (*service.Deployment, []service.Work, error) {
+		d := &service.Deployment{Instance: f.Name(), Log: log}
+		var err error
+		if d.JS, err = f.Connect(ctx, d.Instance, log); err != nil {
+			return nil, nil, err
+		}
+		if d.Identity, err = f.WaitDeployed(ctx, d.JS, names, log); err != nil {
+			return d, nil, err
+		}
+		return d, works(d), nil
+	}))
+}
+
+// sensitiveFlags are how a normalizer judges events.
+type sensitiveFlags struct {
+	Catalogue string   `type:"existingfile" placeholder:"FILE" help:"Change which operations count as sensitive; docs/catalogue.md explains the file. All instances have the same."`
+	MMDB      []string `name:"mmdb" type:"existingfile" placeholder:"FILE" help:"Databases in the MaxMind DB format that know network (ASN) and country of addresses. All instances have the same."`
+}
+
+// work returns the normalizer, made as the flags say.
+func (f *sensitiveFlags) work() (func(d *service.Deployment) service.Work, error) {
+	catalogue, err := readCatalogue(f.Catalogue)
+	if err != nil {
+		return nil, err
+	}
+	var resolver normalize.Resolver
+	if len(f.MMDB) > 0 {
+		if resolver, err = mmdb.Open(f.MMDB...); err != nil {
+			return nil, usagef("--mmdb: %w", err)
+		}
+	}
+	return func(d *service.Deployment) service.Work { return normalizer.Work(d, catalogue, resolver) }, nil
+}
+
+type normalizerCommand struct {
+	stageFlags
+	sensitiveFlags
+}
+
+// Help is shown below the flags.
+func (normalizerCommand) Help() string {
+	return "Decodes raw records, and sends management events on. Instances share the lanes of the deployment.\n\n" +
+		"Example: trailvane normalizer --nats nats://n1:4222 --listen :8080 --mmdb GeoLite2-ASN.mmdb,GeoLite2-Country.mmdb\n\n" + exitCodes
+}
+
+func (n *normalizerCommand) check() error {
+	if err := n.stageFlags.check(); err != nil {
+		return err
+	}
+	_, err := n.work()
+	return err
+}
+
+// Run runs the stage.
+func (n *normalizerCommand) Run(ctx context.Context, c console) error {
+	if err := n.stageFlags.check(); err != nil {
+		return err
+	}
+	work, err := n.work()
+	if err != nil {
+		return err
+	}
+	return n.run(ctx, c, []string{normalizer.Bucket}, func(d *service.Deployment) []service.Work { return []service.Work{work(d)} })
+}
+
+type aggregatorCommand struct{ stageFlags }
+
+// Help is shown below the flags.
+func (aggregatorCommand) Help() string {
+	return "Drops repeated events and counts the others by minute. Instances share the partitions of the deployment.\n\n" +
+		"Example: trailvane aggregator --nats nats://n1:4222 --listen :8080\n\n" + exitCodes
+}
+
+// Run runs the stage.
+func (a *aggregatorCommand) Run(ctx context.Context, c console) error {
+	if err := a.check(); err != nil {
+		return err
+	}
+	return a.run(ctx, c, []string{aggregator.Bucket}, func(d *service.Deployment) []service.Work {
+		return []service.Work{aggregator.Work(d)}
+	})
+}
+
+type detectorCommand struct {
+	stageFlags
+	Type []string `placeholder:"TYPE" help:"Run the detectors of these insight types, as ip,ak (default: of all)."`
+}
+
+// Help is shown below the flags.
+func (detectorCommand) Help() string {
+	return "Judges the counted minutes, one stage for each insight type. Instances with the same type share its partitions; types can be " +
+		"spread over instances as you like, as long as each type runs somewhere.\n\n" +
+		"Example: trailvane detector --nats nats://n1:4222 --listen :8080 --type ip,ak\n\n" + exitCodes
+}
+
+func (d *detectorCommand) types() ([]schemas.InsightType, error) {
+	if len(d.Type) == 0 {
+		return stages.Types(), nil
+	}
+	return insightTypes("--type", d.Type)
+}
+
+func (d *detectorCommand) check() error {
+	if err := d.stageFlags.check(); err != nil {
+		return err
+	}
+	_, err := d.types()
+	return err
+}
+
+// Run runs the stages of the types.
+func (d *detectorCommand) Run(ctx context.Context, c console) error {
+	if err := d.check(); err != nil {
+		return err
+	}
+	types, err := d.types()
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, t := range types {
+		names = append(names, detector.Bucket(t))
+	}
+	return d.run(ctx, c, names, func(dep *service.Deployment) []service.Work { return detector.Works(dep, types...) })
+}
+
+type pairerCommand struct{ stageFlags }
+
+// Help is shown below the flags.
+func (pairerCommand) Help() string {
+	return "Turns findings into insight events, and publishes them. Instances share the partitions of the deployment.\n\n" +
+		"Example: trailvane pairer --nats nats://n1:4222 --listen :8080\n\n" + exitCodes
+}
+
+// Run runs the stage.
+func (p *pairerCommand) Run(ctx context.Context, c console) error {
+	if err := p.check(); err != nil {
+		return err
+	}
+	return p.run(ctx, c, []string{pairer.Bucket}, func(d *service.Deployment) []service.Work { return []service.Work{pairer.Work(d)} })
+}
+
+// minutes writes minutes as a flag has them.
+func minutes(n int) string {
+	if n%60 == 0 && n > 0 {
+		return fmt.Sprintf("%dh", n/60)
+	}
+	return (time.Duration(n) * time.Minute).String()
+}
