@@ -47,6 +47,32 @@ func (l *Letter) Lane() (lane int, ok bool) {
 // Whole reports whether the letter holds all of the record.
 func (l *Letter) Whole() bool { return l.Size == int64(len(l.Raw)) && l.Size > 0 }
 
+// A View is a letter as programs read it. Fields are only added.
+type View struct {
+	Letter uint64    `json:"letter"`
+	Stored time.Time `json:"stored"`
+	Stage  string    `json:"stage"`
+	Lane   *int      `json:"lane"` // null if it is unknown
+	Reason string    `json:"reason"`
+	Error  string    `json:"error"`
+	Object string    `json:"object"`
+	Offset int64     `json:"offset"`        // of the record in the uncompressed object, bytes
+	Size   int64     `json:"size"`          // of the whole record, bytes; -1 if unknown
+	Raw    []byte    `json:"raw,omitempty"` // at most 64 KiB, base64; not in lists
+}
+
+// View returns the letter for programs.
+func (l *Letter) View() View {
+	v := View{
+		Letter: l.Seq, Stored: l.Time.UTC(), Stage: l.Stage, Reason: l.Reason, Error: l.Error, Object: l.Object,
+		Offset: l.Offset, Size: l.Size, Raw: l.Raw,
+	}
+	if lane, ok := l.Lane(); ok {
+		v.Lane = &lane
+	}
+	return v
+}
+
 // A Filter selects letters. The zero value selects all.
 type Filter struct {
 	Stage  string    // that put them

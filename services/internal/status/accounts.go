@@ -13,7 +13,6 @@ import (
 	"github.com/trailvane/trailvane/pipeline/detect/all"
 	"github.com/trailvane/trailvane/pipeline/jetstream"
 	"github.com/trailvane/trailvane/schemas"
-	"github.com/trailvane/trailvane/services/detector"
 )
 
 // claimed reports whether a partition of a stage may have state.
@@ -120,7 +119,7 @@ const accountKeys = "d.a.>"
 func (l *look) learning(ctx context.Context) error {
 	runs := func(t schemas.InsightType) bool {
 		for p := range l.Deployment.Partitions {
-			if l.claimed(detector.Bucket(t), p) {
+			if l.claimed(detectorStage(t), p) {
 				return true
 			}
 		}
@@ -134,10 +133,10 @@ func (l *look) learning(ctx context.Context) error {
 	create := all.Detectors()[t]
 	var least []Learning
 	for p := range l.Deployment.Partitions {
-		if !l.claimed(detector.Bucket(t), p) {
+		if !l.claimed(detectorStage(t), p) {
 			continue
 		}
-		err := jetstream.ReadState(ctx, l.js, detector.Bucket(t), strconv.Itoa(p), accountKeys, func(key string, value []byte) error {
+		err := jetstream.ReadState(ctx, l.js, detectorStage(t), strconv.Itoa(p), accountKeys, func(key string, value []byte) error {
 			d, ok := create().(detect.Explainer)
 			if !ok {
 				return fmt.Errorf("the detector for %s explains nothing", t)

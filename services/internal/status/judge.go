@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/trailvane/trailvane/pipeline/model"
-	"github.com/trailvane/trailvane/services/ingest"
 )
 
 // judge finds what is wrong, and says in a sentence how the deployment is.
@@ -68,7 +67,7 @@ func (s *Status) judgeStage(st *Stage) {
 		switch {
 		case p.State == HaltedNow:
 			halted[p.Reason] = append(halted[p.Reason], p.Partition)
-		case st.Name == ingest.Bucket && slices.Contains([]LaneState{Ended, Unused}, s.lane(p.Partition)):
+		case st.Name == ingestStage && slices.Contains([]LaneState{Ended, Unused}, s.lane(p.Partition)):
 			// there is nothing to read
 		case p.State == Unowned:
 			unowned = append(unowned, p.Partition)
@@ -84,12 +83,12 @@ func (s *Status) judgeStage(st *Stage) {
 		s.problem(Halted, fmt.Sprintf("%s has halted: %s", st.of(halted[why]), why),
 			"docs/operations.md says for each reason what to do; then start its instance again")
 	}
-	// What was never begun is missing only where it is part of something: a type of insight need not be used at all, and a
-	// connector takes the lanes that it has logs for.
-	begun := len(never) < len(st.Partitions)
-	optional := strings.HasPrefix(st.Name, "detector-") || st.Name == ingest.Bucket
-	if begun && st.Name != ingest.Bucket || !begun && !optional {
+	// A connector takes the lanes that it has logs for, and a type of insight that was given up need not run.
+	if st.Name != ingestStage {
 		unowned = append(unowned, never...)
+	}
+	if !st.Reader {
+		unowned = nil
 	}
 	if len(unowned) > 0 {
 		slices.Sort(unowned)
@@ -98,7 +97,7 @@ func (s *Status) judgeStage(st *Stage) {
 			text += ", " + model.Plural(waiting, "record waits", "records wait")
 		}
 		advice := "start it: " + startOf(st.Name)
-		if optional && st.Name != ingest.Bucket {
+		if strings.HasPrefix(st.Name, detectorPrefix) {
 			advice += "; or give the type up: trailvane readers disable " + st.Name
 		}
 		s.problem(Stopped, text, advice)

@@ -10,8 +10,6 @@ import (
 	"github.com/trailvane/trailvane/pipeline/normalize"
 	"github.com/trailvane/trailvane/pipeline/pair"
 	"github.com/trailvane/trailvane/schemas"
-	"github.com/trailvane/trailvane/services/detector"
-	"github.com/trailvane/trailvane/services/ingest"
 )
 
 // A kind is what a stage is made of.
@@ -22,16 +20,23 @@ type kind struct {
 	start string           // the command that runs it
 }
 
+// The stages whose services name them; a test holds the names together, because services show what this package finds.
+const ingestStage = "ingest"
+
+func detectorStage(t schemas.InsightType) string { return detectorPrefix + string(t) }
+
+const detectorPrefix = "detector-"
+
 // kinds are the stages in the order of the flow.
 func kinds() []kind {
 	all := []kind{
-		{ingest.Bucket, true, nil, "trailvane ingest"},
+		{ingestStage, true, nil, "trailvane ingest"},
 		{normalize.Stage, true, jetstream.RawStream, "trailvane normalizer"},
 		{aggregate.Stage, false, jetstream.EventsStream, "trailvane aggregator"},
 	}
 	for _, t := range schemas.InsightTypes() {
 		start := "trailvane detector --type " + strings.ToLower(strings.TrimSuffix(string(t), "Insight"))
-		all = append(all, kind{detector.Bucket(t), false, jetstream.WindowsStream, start})
+		all = append(all, kind{detectorStage(t), false, jetstream.WindowsStream, start})
 	}
 	return append(all, kind{pair.Stage, false, jetstream.FindingsStream, "trailvane pairer"})
 }
@@ -68,7 +73,7 @@ func ours(name string) bool {
 		return bucket == jetstream.DeploymentBucket || bucket == membersBucket || strings.HasPrefix(bucket, "STATE_")
 	}
 	switch name {
-	case jetstream.InsightsStream, jetstream.DeadStream, metricsStream:
+	case jetstream.InsightsStream, jetstream.DeadStream, jetstream.MetricsStream:
 		return true
 	}
 	flow, number, _ := strings.Cut(name, "_")
@@ -79,6 +84,3 @@ func ours(name string) bool {
 	}
 	return false
 }
-
-// metricsStream holds the closed hours.
-const metricsStream = "METRICS"

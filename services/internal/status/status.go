@@ -76,6 +76,7 @@ type Instance struct {
 // A Stage is one stage of the pipeline.
 type Stage struct {
 	Name       string      `json:"name"`
+	Reader     bool        `json:"reader"`     // registered: its input is kept until it has read it; true for ingest
 	Partitions []Partition `json:"partitions"` // by number; those of ingest and normalizer are lanes
 }
 
@@ -279,9 +280,16 @@ func (l *look) stages(ctx context.Context) error {
 	if l.contents, err = jetstream.Contents(ctx, l.js); err != nil {
 		return err
 	}
+	readers, err := jetstream.LoadReaders(ctx, l.js)
+	if err != nil {
+		return err
+	}
 	for _, k := range kinds() {
 		if checkpoints, deployed := saved[k.name]; deployed {
-			l.Stages = append(l.Stages, l.stage(k, checkpoints))
+			st := l.stage(k, checkpoints)
+			// Nobody is registered in a deployment of an earlier version.
+			st.Reader = k.input == nil || readers.Stages == nil || readers.Stages[k.name].Enabled
+			l.Stages = append(l.Stages, st)
 		}
 	}
 	l.streams()
