@@ -230,7 +230,9 @@ func compare(found *jetstream.StreamInfo, want *jetstream.StreamConfig) []Proble
 // as many replicas as asked, and abilities that cost nothing to have. The client library's CreateOrUpdateKeyValue takes
 // AllowAtomicPublish away without a word, for example.
 func adjust(c jetstream.StreamConfig, want *jetstream.StreamConfig) jetstream.StreamConfig {
-	c.MaxBytes = want.MaxBytes
+	if want.MaxBytes > 0 {
+		c.MaxBytes = want.MaxBytes
+	}
 	if isKept(want) {
 		c.MaxAge = want.MaxAge
 	}

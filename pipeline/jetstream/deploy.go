@@ -30,11 +30,14 @@ type Topology struct {
 	Trim     bool
 	KeepTail uint64
 
-	// Byte limits, each of one stream or bucket; 0 is none. The server reserves them, and a full RAW, EVENTS, WINDOWS or
-	// FINDINGS refuses new records, so that the writers wait. Set all or none, best by [Topology.Share]: a stream without a
-	// limit can fill the server, and then commits are refused too. A bucket checks its limit before the old values of a
-	// commit go, so that StateBytes must hold the state of all partitions and once more what a commit changes; a commit can
-	// change everything, so twice the state is safe.
+	// StorageLimit is what [Topology.Share] has shared, bytes; 0 if it has not. It is stored with the deployment.
+	StorageLimit int64
+
+	// Byte limits, each of one stream or bucket; 0 leaves one that is there as it is, and a new one without. The server reserves
+	// them, and a full RAW, EVENTS, WINDOWS or FINDINGS refuses new records, so that the writers wait. Set all or none, best by
+	// [Topology.Share]: a stream without a limit can fill the server, and then commits are refused too. A bucket checks its
+	// limit before the old values of a commit go, so that StateBytes must hold the state of all partitions and once more what
+	// a commit changes; a commit can change everything, so twice the state is safe.
 	RawBytes      int64
 	EventsBytes   int64
 	WindowsBytes  int64
@@ -129,6 +132,9 @@ func Deploy(ctx context.Context, js jetstream.JetStream, t Topology) error {
 		if err := ensureStream(ctx, js, found[i], wanted[i]); err != nil {
 			return err
 		}
+	}
+	if err := t.keepStorageLimit(ctx, js); err != nil {
+		return err
 	}
 	return t.register(ctx, js)
 }

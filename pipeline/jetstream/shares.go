@@ -65,7 +65,41 @@ func (t *Topology) Share(total int64) error {
 	if err := s.checkTail(); err != nil {
 		return err
 	}
+	s.StorageLimit = total
 	*t = s
+	return nil
+}
+
+const storageKey = "storage"
+
+// LoadStorageLimit returns what the deployment was last shared from, bytes; 0 if it never was. Whoever deploys without naming
+// another one shares it again: a new version may have streams more.
+func LoadStorageLimit(ctx context.Context, js jetstream.JetStream) (int64, error) {
+	value, revision, err := lastValue(ctx, js, DeploymentBucket, storageKey)
+	if err == nil && revision > 0 {
+		var total int64
+		if total, err = strconv.ParseInt(string(value), 10, 64); err == nil {
+			return total, nil
+		}
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read the storage limit of the deployment: %w", err)
+	}
+	return 0, nil
+}
+
+// keepStorageLimit stores it.
+func (t *Topology) keepStorageLimit(ctx context.Context, js jetstream.JetStream) error {
+	if t.StorageLimit == 0 {
+		return nil
+	}
+	kv, err := js.KeyValue(ctx, DeploymentBucket)
+	if err != nil {
+		return fmt.Errorf("open %s: %w", DeploymentBucket, err)
+	}
+	if _, err := kv.PutString(ctx, storageKey, strconv.FormatInt(t.StorageLimit, 10)); err != nil {
+		return fmt.Errorf("store the storage limit of the deployment: %w", err)
+	}
 	return nil
 }
 
@@ -113,10 +147,12 @@ func checkRoom(
 			return fmt.Errorf("deploy %s: it needs %s, and the account allows %s for one stream: "+
 				"raise that, or deploy with a lower storage limit", w.Name, size(w.MaxBytes), size(limits.StoreMaxStreamBytes))
 		}
-		need += max(0, w.MaxBytes) * copies(w)
+		becomes := *w
 		if f := found[i]; f != nil {
 			others -= max(0, f.Config.MaxBytes) * copies(&f.Config)
+			becomes = adjust(f.Config, w)
 		}
+		need += max(0, becomes.MaxBytes) * copies(&becomes)
 	}
 	if there := limits.MaxStore - max(0, others); limits.MaxStore > 0 && need > there {
 		return fmt.Errorf("the streams need %s, and %s are there: the account may store %s, of which %s are reserved by others; "+

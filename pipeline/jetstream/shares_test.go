@@ -144,6 +144,15 @@ func TestRule8AnAccountThatIsTooSmall(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := jetstream.Deploy(t.Context(), js, small()); err != nil { // without a limit it keeps the one it has
+		t.Fatal(err)
+	}
+	if total, err := jetstream.LoadStorageLimit(t.Context(), js); err != nil || total != 1<<30 {
+		t.Errorf("LoadStorageLimit: %d, %v", total, err)
+	}
+	if got := openStream(t, js, "RAW_0").CachedInfo().Config.MaxBytes; got != c.RawBytes {
+		t.Errorf("RAW_0 is limited to %d, want %d", got, c.RawBytes)
+	}
 }
 
 // A server's own limit is not told to clients; it refuses, and that is explained.

@@ -253,7 +253,9 @@ func deploy(ctx context.Context, js natsjetstream.JetStream, o Options) (*servic
 		Lanes: lanes, Partitions: o.Partitions,
 		Lateness: int(o.Settings.Lateness), Learn: int(o.Settings.Learn), Budget: o.Settings.Budget,
 	}
-	if err := jetstream.Deploy(ctx, js, jetstream.DefaultTopology(id, stages.Names()...)); err != nil {
+	topology := jetstream.DefaultTopology(id, stages.Names()...)
+	topology.Trim = false // the next run of a store may be asked about records between the stages, from the first on
+	if err := jetstream.Deploy(ctx, js, topology); err != nil {
 		if errors.Is(err, jetstream.ErrIdentity) {
 			return nil, otherwise(ctx, js, o, err)
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/trailvane/trailvane/pipeline/decode/formats"
 	"github.com/trailvane/trailvane/pipeline/ingest"
@@ -42,6 +43,8 @@ type Config struct {
 	Stdin  io.Reader // may be nil
 	Dir    string    // of the program's own files: pipes are spooled there, and nothing there counts as logs unless it is named
 	Format string    // of all objects; empty: each object's is found out
+
+	Poll time.Duration // between two polls of what is followed; DefaultPoll if zero
 
 	Remember bool // the store outlives the program: objects are known by their content
 	Settings schemas.Settings

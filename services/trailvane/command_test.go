@@ -43,6 +43,8 @@ func TestWrongUsage(t *testing.T) {
 		"lateness":            {args: "aggregator --lateness 2h", want: "--lateness=2h0m0s: whole minutes from 0 to 1h"},
 		"budget":              {args: "detector --budget NaN", want: "--budget=NaN"},
 		"replicas":            {args: "deploy --replicas 2", want: "--replicas=2: 1, 3 and 5"},
+		"storage":             {args: "deploy --storage-limit much", want: `"much" is no size such as 10GB`},
+		"negative storage":    {args: "deploy --storage-limit=-1GB", want: `"-1GB" is no size`},
 		"embedded replicas":   {args: "serve --replicas 3", want: "the embedded server is one"},
 		"sync":                {args: "serve --sync sometimes", want: "--sync=sometimes: 'always', or a time"},
 		"port":                {args: "serve --port 70000", want: "--port=70000"},
@@ -159,7 +161,7 @@ func TestHelp(t *testing.T) {
 			if f.Name == "help" {
 				continue
 			}
-			if f.Help == "" || !strings.Contains(flat, "--"+f.Name) || !strings.Contains(flat, "($TRAILVANE_"+envOf(f)+")") {
+			if f.Help == "" || !strings.Contains(strings.ReplaceAll(flat, "[no-]", ""), "--"+f.Name) || !strings.Contains(flat, "($TRAILVANE_"+envOf(f)+")") {
 				t.Errorf("%s --help does not tell --%s and its variable", n.Name, f.Name)
 			}
 			if f.HasDefault && !strings.Contains(f.Help, f.Default) && f.PlaceHolder != "" {
@@ -176,3 +178,23 @@ func TestHelp(t *testing.T) {
 }
 
 func envOf(f *kong.Flag) string { return strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_")) }
+
+func TestSize(t *testing.T) {
+	for text, want := range map[string]struct {
+		bytes size
+		said  string
+	}{
+		"10GB": {10e9, "10GB"}, "1.5gb": {15e8, "1.5GB"}, "500 MiB": {500 << 20, "524288000B"}, "2TB": {2e12, "2TB"}, "4096": {4096, "4096B"}, "1GiB": {1 << 30, "1073741824B"},
+	} {
+		var s size
+		if err := s.UnmarshalText([]byte(text)); err != nil || s != want.bytes || s.String() != want.said {
+			t.Errorf("%s: %d, told as %s, %v", text, s, s, err)
+		}
+	}
+	for _, text := range []string{"", "GB", "0", "NaN", "Inf", "1e30", "-1", "10XB", "0.1B"} {
+		var s size
+		if err := s.UnmarshalText([]byte(text)); err == nil {
+			t.Errorf("%q is %d bytes", text, s)
+		}
+	}
+}

@@ -132,6 +132,9 @@ func (s *serveCommand) run(ctx context.Context, log *slog.Logger) error {
 	return err
 }
 
+// maxStore leaves it to the disk, and to the limits of the streams, how much they take.
+const maxStore = 1 << 60
+
 // embedded starts the server.
 func (s *serveCommand) embedded(ctx context.Context, log *slog.Logger, failed func(error)) (*broker.Broker, error) {
 	sync, err := s.sync()
@@ -139,7 +142,7 @@ func (s *serveCommand) embedded(ctx context.Context, log *slog.Logger, failed fu
 		return nil, usageError{err}
 	}
 	b, err := broker.Start(ctx, broker.Config{
-		Dir: s.Store, Sync: sync, Host: "127.0.0.1", Port: s.Port, Log: log, OnFailure: failed,
+		Dir: s.Store, MaxStore: maxStore, Sync: sync, Host: "127.0.0.1", Port: s.Port, Log: log, OnFailure: failed,
 	})
 	if err != nil {
 		return nil, err

@@ -25,3 +25,14 @@ func Names() []string {
 	}
 	return append(names, pairer.Bucket)
 }
+
+// Reads returns what each stage reads; ingest reads from outside.
+func Reads() map[string]schemas.Flow {
+	reads := map[string]schemas.Flow{
+		normalizer.Bucket: schemas.RawFlow, aggregator.Bucket: schemas.EventsFlow, pairer.Bucket: schemas.FindingsFlow,
+	}
+	for _, t := range Types() {
+		reads[detector.Bucket(t)] = schemas.WindowsFlow
+	}
+	return reads
+}
