@@ -52,7 +52,7 @@ func instances(s *status.Status) string {
 
 // stages shows one line for each stage in which all partitions are alike, and one for each partition otherwise.
 func stages(s *status.Status) string {
-	g := grid{{"STAGE", "PARTITION", "STATE", "OWNER", "LAG", "COMMITTED"}}
+	g := grid{{"STAGE", "PARTITION", "STATE", "OWNER", "LAG", "LAST COMMIT"}}
 	for _, st := range s.Stages {
 		for i := 0; i < len(st.Partitions); {
 			j := i + 1
@@ -160,7 +160,7 @@ func deadSummary(s *status.Status) string {
 	if s.Dead.Total == 0 {
 		return "Dead letters: none\n"
 	}
-	text := fmt.Sprintf("Dead letters: %s (%s), the newest %s ago", count(s.Dead.Total), reasons(s.Dead.ByStage), since(s.At, s.Dead.Newest))
+	text := fmt.Sprintf("Dead letters: %s (%s), the newest %s", count(s.Dead.Total), reasons(s.Dead.ByStage), since(s.At, s.Dead.Newest))
 	if s.Dead.Scanned > 0 {
 		text += fmt.Sprintf("; of the last %s: %s", count(s.Dead.Scanned), reasons(s.Dead.ByReason))
 	}
@@ -195,12 +195,12 @@ func streams(s *status.Status) string {
 	return text
 }
 
-// since writes how long before now something was.
+// since writes how long before now something was: "3 h ago".
 func since(now, at time.Time) string {
 	if at.IsZero() {
 		return "-"
 	}
-	return status.Ago(now.Sub(at))
+	return status.Ago(now.Sub(at)) + " ago"
 }
 
 // A grid is lines of cells, the first of which are titles. Cells are safe.

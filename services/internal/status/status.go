@@ -288,7 +288,7 @@ func (l *look) stages(ctx context.Context) error {
 		if checkpoints, deployed := saved[k.name]; deployed {
 			st := l.stage(k, checkpoints)
 			// Nobody is registered in a deployment of an earlier version.
-			st.Reader = k.input == nil || readers.Stages == nil || readers.Stages[k.name].Enabled
+			st.Reader = k.input == nil || len(readers.Stages) == 0 || readers.Stages[k.name].Enabled
 			l.Stages = append(l.Stages, st)
 		}
 	}
