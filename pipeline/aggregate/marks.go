@@ -18,9 +18,12 @@ type Mark struct {
 const MarkKeys = "groups"
 
 // ReadMarks calls fn for the marks in one value of the state, which is one of [MarkKeys]. An account and region whose open
-// windows take several entries comes several times, with the same mark. It is for those who look: of the open windows nothing is kept.
+// windows take several entries comes several times, with the same mark. It is for those who look: of open windows and hours nothing is kept.
 func ReadMarks(key string, state []byte, fn func(Mark)) error {
 	return New(0).kept.Read(key, state, func(_ int, entry []byte) error {
+		if len(entry) > 0 && entry[0] == hourEntry {
+			return nil
+		}
 		var saved savedGroup
 		if err := msgpack.Unmarshal(entry, &saved); err != nil {
 			return err

@@ -74,6 +74,7 @@ func (s *Status) judgeStage(st *Stage) {
 			waiting += p.Lag
 		case p.State == Never:
 			never = append(never, p.Partition)
+			waiting += p.Lag
 		case late:
 			stalled = append(stalled, p.Partition)
 			waiting += p.Lag
