@@ -41,6 +41,7 @@ type command struct {
 
 	Serve      serveCommand      `cmd:"" group:"services" help:"Deploy, and run all stages in this process."`
 	Deploy     deployCommand     `cmd:"" group:"services" help:"Create or adjust the streams and buckets of a deployment."`
+	Ingest     ingestCommand     `cmd:"" group:"services" help:"Run the stage that reads logs."`
 	Normalizer normalizerCommand `cmd:"" group:"services" help:"Run the stage that decodes raw records."`
 	Aggregator aggregatorCommand `cmd:"" group:"services" help:"Run the stage that counts events by minute."`
 	Detector   detectorCommand   `cmd:"" group:"services" help:"Run the stages that judge what is counted."`

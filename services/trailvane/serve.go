@@ -18,6 +18,8 @@ import (
 )
 
 type serveCommand struct {
+	Paths []string `arg:"" optional:"" name:"path" help:"Files, folders or glob patterns in quotes, to follow: what is there is read, and then what comes. Without any, another process reads."`
+
 	Store string `type:"path" default:"trailvane-data" placeholder:"FOLDER" help:"Folder of the embedded NATS server: streams and state. It is made if it is missing, and used by one process at a time (default: ${default})."`
 	Sync  string `default:"2m" placeholder:"TIME" help:"How often the embedded server writes through to the disk, at most 1h: what came since is lost when the power fails, not when the process does. 'always' loses nothing that was acknowledged, and is slower (default: ${default})."`
 	Port  int    `default:"0" placeholder:"PORT" help:"Let other clients on this host, such as 'trailvane status', connect to the embedded server: at this port of 127.0.0.1, without a password, so that every user of the host can read and write all of it; 0 is nowhere (default: ${default})."`
@@ -27,6 +29,7 @@ type serveCommand struct {
 	service.Process
 	service.Identity
 	topologyFlags
+	inputFlags
 	sensitiveFlags
 	Config configFile `placeholder:"FILE" help:"${config_help}"`
 }
@@ -35,7 +38,7 @@ type serveCommand struct {
 func (serveCommand) Help() string {
 	return "Deploys, and runs all stages in this process: on an embedded NATS server that keeps everything in --store, or on servers of yours " +
 		"(--nats), where other instances of serve or of single stages share the work.\n\n" +
-		"Example: trailvane serve --store /var/lib/trailvane --listen 127.0.0.1:8080\n\n" + exitCodes
+		"Example: trailvane serve --store /var/lib/trailvane --listen 127.0.0.1:8080 /mnt/audit-logs\n\n" + exitCodes
 }
 
 // maxSync bounds --sync: a longer time protects from nothing.
@@ -70,7 +73,8 @@ func (s *serveCommand) check() error {
 			}
 			return nil
 		},
-		s.Credentials.Check, s.Process.Check, s.Identity.Check, s.topologyFlags.check)
+		s.Credentials.Check, s.Process.Check, s.Identity.Check, s.topologyFlags.check,
+		func() error { return s.inputFlags.check(s.Paths) })
 	if err != nil {
 		return err
 	}
@@ -122,7 +126,11 @@ func (s *serveCommand) run(ctx context.Context, log *slog.Logger) error {
 			return d, nil, err
 		}
 		d.Identity = t.Identity
-		works := []service.Work{normalizer(d), aggregator.Work(d)}
+		var works []service.Work
+		if len(s.Paths) > 0 {
+			works = append(works, s.inputFlags.work(d, s.Paths, s.Store))
+		}
+		works = append(works, normalizer(d), aggregator.Work(d))
 		works = append(works, detector.Works(d, stages.Types()...)...)
 		return d, append(works, pairer.Work(d)), nil
 	})

@@ -2,14 +2,17 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/trailvane/trailvane/pipeline/normalize"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/aggregator"
 	"github.com/trailvane/trailvane/services/detector"
+	"github.com/trailvane/trailvane/services/ingest"
 	"github.com/trailvane/trailvane/services/internal/mmdb"
 	"github.com/trailvane/trailvane/services/internal/service"
 	"github.com/trailvane/trailvane/services/internal/stages"
@@ -57,6 +60,62 @@ func (f *stageFlags) run(ctx context.Context, c console, names []string, works f
 		}
 		return d, works(d), nil
 	}))
+}
+
+// inputFlags are how logs are followed.
+type inputFlags struct {
+	Poll   time.Duration `default:"5s" placeholder:"TIME" help:"Look for new files and lines so often, 100ms to 1h (default: ${default})."`
+	Format string        `default:"auto" enum:"auto,${formats}" help:"Format of the logs: ${enum}."`
+}
+
+func (f *inputFlags) check(paths []string) error {
+	if f.Poll < 100*time.Millisecond || f.Poll > time.Hour {
+		return fmt.Errorf("--poll=%s: 100ms to 1h are possible", f.Poll)
+	}
+	if slices.Contains(paths, "-") {
+		return errors.New("standard input cannot be read again after a restart, so it cannot be followed; write it to a file, or see 'trailvane analyze'")
+	}
+	_, err := ingest.FollowFiles(paths...)
+	return err
+}
+
+// work returns the stage that follows paths; what is in dir are no logs.
+func (f *inputFlags) work(d *service.Deployment, paths []string, dir string) service.Work {
+	c := ingest.Config{Paths: paths, Dir: dir, Poll: f.Poll}
+	if f.Format != "auto" {
+		c.Format = f.Format
+	}
+	return ingest.Work(d, c)
+}
+
+type ingestCommand struct {
+	Paths []string `arg:"" name:"path" help:"Files, folders or glob patterns in quotes. What is there is read, and then what comes: new files, and lines that are appended. All instances are given the same paths and see the same files; each reads the lanes that it owns."`
+	stageFlags
+	inputFlags
+}
+
+// Help is shown below the flags.
+func (ingestCommand) Help() string {
+	return "Reads audit logs, in the order of their time, and goes on with what is new. Instances share the lanes of the deployment, over which " +
+		"the folders of accounts are spread.\n\n" +
+		"Example: trailvane ingest --nats nats://n1:4222 --listen :8080 /mnt/audit-logs\n\n" + exitCodes
+}
+
+func (i *ingestCommand) check() error {
+	if err := i.stageFlags.check(); err != nil {
+		return err
+	}
+	return firstUsage(func() error { return i.inputFlags.check(i.Paths) })
+}
+
+// Run runs the stage.
+func (i *ingestCommand) Run(ctx context.Context, c console) error {
+	if err := i.check(); err != nil {
+		return err
+	}
+	return i.run(ctx, c, []string{ingest.Bucket}, func(d *service.Deployment) []service.Work {
+		return []service.Work{i.work(d, i.Paths, "")}
+	})
 }
 
 // sensitiveFlags are how a normalizer judges events.
