@@ -46,6 +46,9 @@ type command struct {
 	Aggregator aggregatorCommand `cmd:"" group:"services" help:"Run the stage that counts events by minute."`
 	Detector   detectorCommand   `cmd:"" group:"services" help:"Run the stages that judge what is counted."`
 	Pairer     pairerCommand     `cmd:"" group:"services" help:"Run the stage that publishes insight events."`
+	Readers    readersCommand    `cmd:"" group:"services" help:"Say whose input waits for whom."`
+	Backup     backupCommand     `cmd:"" group:"services" help:"Save a deployment to a folder."`
+	Restore    restoreCommand    `cmd:"" group:"services" help:"Make a deployment from a backup."`
 	Config     configCommand     `cmd:"" group:"services" help:"Check a configuration."`
 	Status     statusCommand     `cmd:"" group:"services" help:"Say how a deployment is, and what needs attention."`
 	Dead       deadCommand       `cmd:"" group:"services" help:"List, show, replay and purge records that were refused."`

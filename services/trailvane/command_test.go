@@ -154,11 +154,11 @@ func TestHelp(t *testing.T) {
 	}
 	for _, n := range services {
 		if _, ok := n.Target.Addr().Interface().(interface{ check() error }); !ok {
-			t.Errorf("%s cannot be checked", n.Name)
+			t.Errorf("%s cannot be checked", words(n))
 		}
-		code, out, _ := commandLine(t, n.Name, "--help")
-		if code != exitOK || !strings.Contains(out, "Example: trailvane "+n.Name) || !strings.Contains(out, "Exit codes:") {
-			t.Errorf("%s --help: exit %d\n%s", n.Name, code, out)
+		code, out, _ := commandLine(t, append(strings.Fields(words(n)), "--help")...)
+		if code != exitOK || !strings.Contains(out, "Example: trailvane "+words(n)) || !strings.Contains(out, "Exit codes:") {
+			t.Errorf("%s --help: exit %d\n%s", words(n), code, out)
 		}
 		flat := strings.Join(strings.Fields(out), " ")
 		for _, f := range n.Flags {
@@ -166,10 +166,10 @@ func TestHelp(t *testing.T) {
 				continue
 			}
 			if f.Help == "" || !strings.Contains(strings.ReplaceAll(flat, "[no-]", ""), "--"+f.Name) || !strings.Contains(flat, "($TRAILVANE_"+envOf(f)+")") {
-				t.Errorf("%s --help does not tell --%s and its variable", n.Name, f.Name)
+				t.Errorf("%s --help does not tell --%s and its variable", words(n), f.Name)
 			}
 			if f.HasDefault && !strings.Contains(f.Help, f.Default) && f.PlaceHolder != "" {
-				t.Errorf("%s --help does not tell the default of --%s", n.Name, f.Name)
+				t.Errorf("%s --help does not tell the default of --%s", words(n), f.Name)
 			}
 		}
 	}

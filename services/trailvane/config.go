@@ -228,9 +228,17 @@ func (c *configCheckCommand) Run(console console) error {
 func names(nodes []*kong.Node) []string {
 	var all []string
 	for _, n := range nodes {
-		all = append(all, n.Name)
+		all = append(all, words(n))
 	}
 	return all
+}
+
+// words are what a command is on the command line, as "readers list".
+func words(n *kong.Node) string {
+	if n.Parent == nil || n.Parent.Type != kong.CommandNode {
+		return n.Name
+	}
+	return words(n.Parent) + " " + n.Name
 }
 
 // effective lists the values of a command's flags and arguments, and where each comes from.
