@@ -27,6 +27,7 @@ type Checkpoint struct {
 	Seen       []Seen // highest number per producer of the input, sorted by producer
 	Keys       uint64 // digest of the state: number of keys
 	Sum        uint64 // digest of the state: sum of the hashes of key and value
+	Version    uint32 // newest format in which a key of the state may be
 }
 
 // Seen is the highest output number that was read from a producer.

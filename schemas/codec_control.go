@@ -1,5 +1,7 @@
 package schemas
 
+import "math"
+
 // The small messages: control records, dead letters and checkpoints. Nothing that they decode aliases a
 // message that was decoded before. The numbers of fields count the version.
 
@@ -92,7 +94,8 @@ func (d *DeadLetter) Decode(body []byte) error {
 }
 
 const (
-	checkpointFields = 10
+	checkpointFields = 11
+	checkpointOldest = 10 // without the state's version, which was 0 then
 	seenFields       = 3
 )
 
@@ -114,13 +117,14 @@ func (c *Checkpoint) Append(b []byte) []byte {
 		b = appendUint(b, uint64(s.Number.Index))
 	}
 	b = appendUint(b, c.Keys)
-	return appendUint(b, c.Sum)
+	b = appendUint(b, c.Sum)
+	return appendUint(b, uint64(c.Version))
 }
 
 // Decode reads a checkpoint.
 func (c *Checkpoint) Decode(body []byte) error {
 	r := reader{b: body}
-	more := r.open(checkpointVersion, checkpointFields)
+	more := r.open(checkpointVersion, checkpointOldest)
 	*c = Checkpoint{
 		Stream:     r.string(),
 		Seq:        r.uint(),
@@ -131,6 +135,10 @@ func (c *Checkpoint) Decode(body []byte) error {
 		Seen:       r.seen(),
 		Keys:       r.uint(),
 		Sum:        r.uint(),
+	}
+	if more > 0 {
+		c.Version = uint32(r.between(0, math.MaxUint32))
+		more--
 	}
 	return r.close(more)
 }

@@ -87,7 +87,11 @@ func TestFieldsOfLaterVersionsAreSkipped(t *testing.T) {
 func TestMissingFieldsAreMalformed(t *testing.T) {
 	for name, m := range samples() {
 		for _, path := range append([]string{""}, structs[name]...) {
-			v := edit(t, generic(t, m.Append(nil)), path, func(list []any) []any { return list[:len(list)-1] })
+			least := -1
+			if name == "checkpoint" && path == "" {
+				least-- // a checkpoint may be without the last one
+			}
+			v := edit(t, generic(t, m.Append(nil)), path, func(list []any) []any { return list[:len(list)+least] })
 			if err := fresh(m).Decode(pack(t, v, true)); !errors.Is(err, ErrMalformed) {
 				t.Errorf("%s, last field of %q removed: %v, want ErrMalformed", name, path, err)
 			}

@@ -105,13 +105,29 @@ func samples() map[string]message {
 			Error: "unexpected end", Raw: []byte("{\x00")},
 		"checkpoint": &Checkpoint{
 			Stream: "2026-01-07T05:40:00.123456789Z", Seq: 1 << 40, Owner: "normalizer-1", Epoch: 2, Generation: 1,
-			Constants: "1", Seen: []Seen{{"raw-0", Number{Seq: 9, Index: 70000}}}, Keys: 400, Sum: 1<<64 - 1,
+			Constants: "1", Seen: []Seen{{"raw-0", Number{Seq: 9, Index: 70000}}}, Keys: 400, Sum: 1<<64 - 1, Version: 3,
 		},
 	}
 }
 
 func fresh(m message) message {
 	return reflect.New(reflect.TypeOf(m).Elem()).Interface().(message)
+}
+
+// A checkpoint from before states had versions.
+func TestCheckpointWithoutAVersion(t *testing.T) {
+	want := samples()["checkpoint"].(*Checkpoint)
+	b := want.Append(nil)
+	b[0]-- // one field less
+	got := Checkpoint{Version: 9}
+	if err := got.Decode(b[:len(b)-1]); err != nil {
+		t.Fatal(err)
+	}
+	old := *want
+	old.Version = 0
+	if !reflect.DeepEqual(got, old) {
+		t.Errorf("got %+v, want %+v", got, old)
+	}
 }
 
 func TestRoundTrip(t *testing.T) {

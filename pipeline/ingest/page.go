@@ -57,7 +57,7 @@ func (p *Plan) load(ctx context.Context, store runner.Store) error {
 		return fmt.Errorf("load the plan: %w", err)
 	}
 	if cp.Constants != "" && !slices.Contains(planVersions, cp.Constants) {
-		return fmt.Errorf("load the plan: %w: %q", runner.ErrConstants, cp.Constants)
+		return fmt.Errorf("load the plan: %w: %q", runner.ErrNewer, cp.Constants)
 	}
 	bodies := make(map[string][]byte, cp.Keys)
 	for key, body := range state {

@@ -239,7 +239,9 @@ func (t *Topology) streams() []jetstream.StreamConfig {
 			t.queue(FindingsStream(p), "findings."+n+".>", t.FindingsBytes))
 	}
 	// Full means that the oldest goes: whoever looks wants the newest, and nothing downstream depends on the old ones.
-	all = append(all,
+	members := t.bucket(MembersBucket, 1<<20)
+	members.MaxAge = membersAge
+	all = append(all, members,
 		t.kept(MetricsStream, "metrics.>", t.MetricsBytes, t.MetricsAge),
 		t.kept(InsightsStream, "insights.>", t.InsightsBytes, t.InsightsAge),
 		t.kept(DeadStream, "dead.>", t.DeadBytes, t.DeadAge))

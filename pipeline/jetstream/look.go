@@ -8,7 +8,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/trailvane/trailvane/pipeline/runner"
 )
@@ -79,14 +78,15 @@ func LastTime(ctx context.Context, js jetstream.JetStream, stream, subject strin
 	return m.Time, true, nil
 }
 
-// ReadState calls fn for the values that a partition of a stage has stored, in no order, each with its key; filter selects them
+// ReadState calls fn for the values that a partition of a stage has stored in a generation, in no order, each with its key; filter selects them
 // by subject, ">" is all. Nothing holds them together: while the partition commits, some are older than others. It holds one
 // value at a time, which is fn's until it returns.
 func ReadState(
-	ctx context.Context, js jetstream.JetStream, stage, partition, filter string, fn func(key string, value []byte) error,
+	ctx context.Context, js jetstream.JetStream, stage, partition string, generation uint64, filter string,
+	fn func(key string, value []byte) error,
 ) error {
 	bucket := StateBucket(stage)
-	prefix := "$KV." + bucket + "." + partition + "."
+	prefix := "$KV." + bucket + "." + keys(partition, generation) + "."
 	err := readAll(ctx, js, bucketStream(bucket), prefix+filter, func(m *nats.Msg) error {
 		if m.Header.Get("KV-Operation") != "" {
 			return nil
@@ -99,31 +99,6 @@ func ReadState(
 	})
 	if err != nil {
 		return fmt.Errorf("look at the state of %s %s: %w", stage, partition, err)
-	}
-	return nil
-}
-
-// ReadLast calls fn for the last message of every subject of a stream that a filter matches, in no order. It is for buckets with
-// few keys: the server answers for up to a thousand.
-func ReadLast(
-	ctx context.Context, js jetstream.JetStream, stream, filter string, fn func(subject string, body []byte) error,
-) error {
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	messages, err := jetstreamext.GetLastMsgsFor(ctx, js, stream, []string{filter})
-	if err != nil {
-		return fmt.Errorf("look at %s: %w", stream, err)
-	}
-	for m, err := range messages {
-		if errors.Is(err, jetstreamext.ErrNoMessages) {
-			return nil
-		}
-		if err == nil && m.Header.Get("KV-Operation") == "" {
-			err = fn(m.Subject, m.Data)
-		}
-		if err != nil {
-			return fmt.Errorf("look at %s: %w", stream, err)
-		}
 	}
 	return nil
 }

@@ -28,8 +28,9 @@ const (
 	checkpoints = "checkpoint"
 )
 
-// A Store keeps the state of one stage in the KV bucket STATE_<stage>: keys "<partition>.<key>" and, as the fence,
-// "checkpoint.<partition>". A partition's name is one token, and not "checkpoint".
+// A Store keeps the state of one stage in the KV bucket STATE_<stage>: keys "<partition>.<key>", from the second generation
+// on "<partition>=<generation>.<key>", and, as the fence, "checkpoint.<partition>". A partition's name is one token, and not
+// "checkpoint".
 //
 // It is safe for concurrent use by the runners of several partitions, one runner each.
 type Store struct {
@@ -38,7 +39,13 @@ type Store struct {
 	stream jetstream.Stream
 
 	mu     sync.Mutex
-	fences map[string]uint64 // partition → sequence of the checkpoint it may replace
+	fences map[string]fence // by partition
+}
+
+// A fence is the checkpoint that a commit may replace.
+type fence struct {
+	sequence   uint64
+	generation uint64
 }
 
 // StateBucket names the bucket of a stage.
@@ -56,7 +63,7 @@ func OpenStore(ctx context.Context, js jetstream.JetStream, stage string) (*Stor
 		// The client library's CreateOrUpdateKeyValue takes the flag away without a word.
 		return nil, fmt.Errorf("bucket %s takes no atomic batches or keeps a history: deploy again", bucket)
 	}
-	return &Store{js: js, bucket: bucket, stream: stream, fences: map[string]uint64{}}, nil
+	return &Store{js: js, bucket: bucket, stream: stream, fences: map[string]fence{}}, nil
 }
 
 func bucketStream(bucket string) string { return "KV_" + bucket }
@@ -65,11 +72,19 @@ func (s *Store) subject(partition, key string) string {
 	return "$KV." + s.bucket + "." + partition + "." + key
 }
 
+// keys is what stands for a partition in the keys of its state. No partition has a name with "=".
+func keys(partition string, generation uint64) string {
+	if generation == 0 {
+		return partition
+	}
+	return partition + "=" + strconv.FormatUint(generation, 10)
+}
+
 // Load returns the last checkpoint of a partition, the zero one if there is none, and its state, in no order. The state was
 // read completely before Load returns; a slice belongs to the caller. If another owner commits during Load, checkpoint
 // and state may not fit, which the checkpoint's digest shows.
 func (s *Store) Load(ctx context.Context, partition string) (schemas.Checkpoint, iter.Seq2[string, []byte], error) {
-	s.setFence(partition, 0, false)
+	s.setFence(partition, nil)
 	if partition == checkpoints || partition == "" || escape(partition) != partition || strings.Contains(partition, ".") {
 		return schemas.Checkpoint{}, nil, fmt.Errorf("load %q of %s: invalid name", partition, s.bucket)
 	}
@@ -86,11 +101,11 @@ func (s *Store) Load(ctx context.Context, partition string) (schemas.Checkpoint,
 			return c, nil, fmt.Errorf("checkpoint %s of %s: %w", partition, s.bucket, err)
 		}
 	}
-	entries, err := s.readState(ctx, partition)
+	entries, err := s.readState(ctx, keys(partition, c.Generation))
 	if err != nil {
 		return c, nil, fmt.Errorf("load %s of %s: %w", partition, s.bucket, err)
 	}
-	s.setFence(partition, sequence, true)
+	s.setFence(partition, &fence{sequence, c.Generation})
 	return c, func(yield func(string, []byte) bool) {
 		for i := range entries {
 			e := entries[i]
@@ -137,7 +152,7 @@ func (s *Store) Commit(
 	ctx context.Context, partition string, c schemas.Checkpoint, changed map[string][]byte,
 ) error {
 	s.mu.Lock()
-	fence, loaded := s.fences[partition]
+	before, loaded := s.fences[partition]
 	delete(s.fences, partition) // until this one is known to have succeeded
 	s.mu.Unlock()
 	if !loaded {
@@ -153,7 +168,7 @@ func (s *Store) Commit(
 			return fmt.Errorf("commit %s of %s: key %q has %d bytes", partition, s.bucket, key, len(value))
 		}
 		messages = append(messages, &nats.Msg{
-			Subject: s.subject(partition, escape(key)), Header: nats.Header{}, Data: value,
+			Subject: s.subject(keys(partition, c.Generation), escape(key)), Header: nats.Header{}, Data: value,
 		})
 		size += len(value)
 	}
@@ -161,17 +176,19 @@ func (s *Store) Commit(
 	slices.SortFunc(messages, func(a, b *nats.Msg) int { return strings.Compare(a.Subject, b.Subject) })
 	messages = append(messages, &nats.Msg{
 		Subject: s.subject(checkpoints, partition),
-		Header:  nats.Header{jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(fence, 10)}},
+		Header:  nats.Header{jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(before.sequence, 10)}},
 		Data:    c.Append(nil),
 	})
 	sequence, err := s.publish(ctx, messages, size)
-	var api *jetstream.APIError
 	switch {
 	case err == nil:
-		s.setFence(partition, sequence, true)
+		s.setFence(partition, &fence{sequence, c.Generation})
+		if c.Generation != before.generation {
+			s.forget(ctx, keys(partition, before.generation))
+		}
 		return nil
-	case errors.As(err, &api) && (api.ErrorCode == codeWrongLastSequence || api.ErrorCode == codeWrongLastConstant):
-		s.setFence(partition, fence, true) // so that it stays fenced
+	case wrongLast(err):
+		s.setFence(partition, &before) // so that it stays fenced
 		return fmt.Errorf("commit %s of %s: %w", partition, s.bucket, runner.ErrConflict)
 	}
 	return fmt.Errorf("commit %s of %s: %w", partition, s.bucket, err)
@@ -200,11 +217,19 @@ func (s *Store) publish(ctx context.Context, messages []*nats.Msg, size int) (ui
 	return ack.Sequence, nil
 }
 
-func (s *Store) setFence(partition string, sequence uint64, loaded bool) {
+// forget removes the state of a generation that is over. Nobody reads it again, so that an error costs nothing but room.
+func (s *Store) forget(ctx context.Context, keys string) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	_ = s.stream.Purge(ctx, jetstream.WithPurgeSubject(s.subject(keys, ">")))
+}
+
+// setFence remembers what the next commit of a partition may replace; nil: it must load first.
+func (s *Store) setFence(partition string, f *fence) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if loaded {
-		s.fences[partition] = sequence
+	if f != nil {
+		s.fences[partition] = *f
 	} else {
 		delete(s.fences, partition)
 	}

@@ -23,13 +23,13 @@ type Broker struct {
 	mu      sync.Mutex
 	streams map[string]*stream
 	buckets map[string]*bucket
-	created int // streams so far; a stream's identity
-	taken   int // outputs with Once whose subject held other bytes
+	created map[string]int // how often each stream was made; its identity
+	taken   int            // outputs with Once whose subject held other bytes
 }
 
 // NewBroker returns an empty broker. Records get the time that now returns when they are stored.
 func NewBroker(now func() time.Time) *Broker {
-	return &Broker{now: now, streams: make(map[string]*stream), buckets: make(map[string]*bucket)}
+	return &Broker{now: now, created: make(map[string]int), streams: make(map[string]*stream), buckets: make(map[string]*bucket)}
 }
 
 // A stream is records with gapless sequences from first on.
@@ -57,9 +57,9 @@ func messageSize(subject string, body []byte) int { return len(subject) + len(bo
 func (b *Broker) stream(name string) *stream {
 	s := b.streams[name]
 	if s == nil {
-		b.created++
+		b.created[name]++
 		s = &stream{
-			id: name + "#" + strconv.Itoa(b.created), first: 1,
+			id: name + "#" + strconv.Itoa(b.created[name]), first: 1,
 			subjects: make(map[string]int), changed: make(chan struct{}),
 		}
 		b.streams[name] = s

@@ -112,6 +112,9 @@ func (s *Store) Commit(
 	if p.revision != revision {
 		return fmt.Errorf("%w: revision %d, not %d", runner.ErrConflict, p.revision, revision)
 	}
+	if c.Generation != p.checkpoint.Generation {
+		p.keys = make(map[string][]byte)
+	}
 	for key, value := range changed {
 		p.keys[key] = bytes.Clone(value)
 	}

@@ -392,6 +392,36 @@ func TestOwner_ClaimsBeforeItReads(t *testing.T) {
 	s.mustDrain()
 }
 
+func TestOwner_OneThatLivesIsNotInterrupted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := setup(t, "a")
+		done := s.start(t.Context())
+		synctest.Wait()
+		first := s.source
+
+		s.instance("second")
+		commits := s.record()
+		s.config.Owned = func(owner string) bool { return owner == "first" }
+		if err := s.drain(); !errors.Is(err, runner.ErrConflict) || !strings.Contains(err.Error(), "first") {
+			t.Errorf("Run = %v, want ErrConflict with the owner's name", err)
+		}
+		if len(commits()) > 0 {
+			t.Errorf("commits %v", commits())
+		}
+		first.Drain()
+		if err := <-done; err != nil {
+			t.Errorf("Run of the first = %v", err)
+		}
+		s.config.Owned = func(owner string) bool { return owner != "first" } // its process has ended
+		s.mustDrain()
+		if cp, _ := s.checkpoint(); cp.Owner != "second" || cp.Epoch != 2 {
+			t.Errorf("checkpoint %+v", cp)
+		}
+		s.config.Owned = func(string) bool { return true } // but it is our own
+		s.mustDrain()
+	})
+}
+
 func TestOwner_OneThatWakesUpIsFenced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := setup(t, "a", "a")
@@ -491,6 +521,105 @@ func TestStop_CommitsWhatIsStored(t *testing.T) {
 	})
 }
 
+func TestStop_GivesThePartitionUp(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		bodies []string
+		wait   time.Duration // before the stop
+		want   []commit
+	}{
+		{"with what is stored", []string{"a", "b"}, 0, []commit{{0, 1, nil}, {2, 1, []string{"a", "b"}}}},
+		{"although all is committed", []string{"a"}, 6 * time.Second, []commit{{0, 1, nil}, {1, 1, []string{"a"}}, {1, 1, nil}}},
+		{"although nothing came", nil, 0, []commit{{0, 1, nil}, {0, 1, nil}}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := setup(t, c.bodies...)
+				commits := s.record()
+				ctx, cancel := context.WithCancel(t.Context())
+				done := s.start(ctx)
+				<-time.After(c.wait)
+				synctest.Wait()
+				cancel()
+				if err := <-done; !errors.Is(err, context.Canceled) {
+					t.Fatalf("Run = %v, want context.Canceled", err)
+				}
+				if diff := cmp.Diff(c.want, commits()); diff != "" {
+					t.Errorf("commits (-want +got):\n%s", diff)
+				}
+				if cp, _ := s.checkpoint(); cp.Owner != "" || cp.Epoch != 1 {
+					t.Errorf("checkpoint %+v", cp)
+				}
+				s.instance("second").config.Owned = func(string) bool { return true }
+				s.publish("c")
+				s.mustDrain()
+				if cp, _ := s.checkpoint(); cp.Owner != "second" || cp.Epoch != 2 {
+					t.Errorf("checkpoint of the next owner %+v", cp)
+				}
+			})
+		})
+	}
+}
+
+// What is put when the stop comes is worked on: the next owner need not do it again.
+func TestStop_LetsThePutUnderWayEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := setup(t, "a", "b", "c")
+		inner := s.config.Sink
+		s.config.Sink = sinkWith{func(ctx context.Context, out []runner.Output) (int, error) {
+			select {
+			case <-time.After(100 * time.Millisecond):
+				return inner.Put(ctx, out...)
+			case <-ctx.Done():
+				return 0, ctx.Err()
+			}
+		}}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := s.start(ctx)
+		<-time.After(50 * time.Millisecond)
+		cancel()
+		<-done
+		s.wantPut("a 1, b 1, c 1")
+		s.wantSeq(3)
+		s.instance("second").mustDrain()
+		s.wantPut("a 1, b 1, c 1")
+	})
+}
+
+func TestStop_OfOneWhoHasLostThePartitionChangesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := setup(t, "a")
+		ctx, cancel := context.WithCancel(t.Context())
+		done := s.start(ctx)
+		synctest.Wait()
+		s.instance("second")
+		next := s.start(t.Context())
+		synctest.Wait()
+		cancel()
+		<-done
+		if cp, _ := s.checkpoint(); cp.Owner != "second" || cp.Epoch != 2 {
+			t.Errorf("checkpoint %+v after the stop of the first owner", cp)
+		}
+		s.source.Drain()
+		if err := <-next; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// After an error that a person must look at, too, others may try.
+func TestStop_AnErrorGivesThePartitionUpWhereItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := setup(t, "a", "unknown")
+		if err := s.drain(); !errors.Is(err, schemas.ErrVersion) {
+			t.Fatalf("Run = %v, want ErrVersion", err)
+		}
+		if cp, state := s.checkpoint(); cp.Owner != "" || cp.Epoch != 1 || cp.Seq != 0 || len(state) != 0 {
+			t.Errorf("checkpoint %+v of %v", cp, state)
+		}
+	})
+}
+
 func TestStop_InAFullStreamPutsNothingMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := setup(t, "a", "b", "c")
@@ -503,11 +632,14 @@ func TestStop_InAFullStreamPutsNothingMore(t *testing.T) {
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Fatalf("Run = %v, want context.Canceled", err)
 		}
-		if d := time.Since(begin); d > 0 {
+		if d := time.Since(begin); d > 500*time.Millisecond {
 			t.Errorf("it took %v", d)
 		}
 		s.wantPut("a 1")
 		s.wantSeq(0) // the state is ahead of what is put
+		if cp, state := s.checkpoint(); cp.Owner != "" || cp.Epoch != 1 || len(state) != 0 {
+			t.Errorf("checkpoint %+v of %v, want it given up as it was", cp, state)
+		}
 		s.Limit("EVENTS_0", 0)
 		s.instance("second").mustDrain()
 		s.wantPut("a 1, a 1, b 1, c 1")

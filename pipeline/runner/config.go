@@ -2,10 +2,12 @@ package runner
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
-	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // Config describes one partition of a stage.
@@ -14,6 +16,13 @@ type Config struct {
 	Partition string // "3"
 	Instance  string // who we are; unique among all live instances
 	Constants string // version of the constants that decide outputs, kept in the checkpoint
+	Version   uint32 // of the format of the state that the processor writes
+	Oldest    uint32 // version of the oldest format that it reads as well
+
+	// Anew says that a state which was made with other constants, or is in a format that is too old, is of no use: the
+	// processor begins with an empty one where the old one ended, in a new generation. Otherwise the state goes on with the
+	// constants of this program, and a format that is too old is an error.
+	Anew bool
 
 	Source Source
 	Sink   Sink
@@ -72,6 +81,10 @@ const (
 	defaultCommitBytes = 16 << 20        // half a second of the fastest replay, so that catching up does not repeat minutes
 	stopGrace          = 2 * time.Second // all that a planned stop has for its last commits; the next owner waits for us
 
+	// putGrace is what a put that is under way at a planned stop still has, so that the next owner need not put the same again.
+	// One that waits for room would not end in any time.
+	putGrace = 500 * time.Millisecond
+
 	// maxPut bounds the outputs that are held in memory before they are put.
 	maxPut = 8 << 20
 )
@@ -102,8 +115,8 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// Producer returns the name under which a partition of a stage numbers its outputs. A state that began empty begins new
-// numbers, so its generation is part of the name.
-func Producer(stage, partition string, generation uint64) string {
-	return stage + "." + partition + ".g" + strconv.FormatUint(generation, 10)
+// Producer returns the name under which a partition of a stage numbers its outputs. Numbers are places in the input, so that
+// another stream is another producer; and so is a state that began empty, which is the generation.
+func Producer(stage, partition, stream string, generation uint64) string {
+	return fmt.Sprintf("%s.%s.g%d.%08x", stage, partition, generation, uint32(xxhash.Sum64String(stream)))
 }

@@ -53,6 +53,6 @@ func ExampleRun() {
 		fmt.Printf("%s, number %d of %s\n", r.Body, r.Number.Seq, r.Producer)
 	}
 	// Output:
-	// 1: the wind, number 1 of linecounter.0.g0
-	// 2: changes, number 2 of linecounter.0.g0
+	// 1: the wind, number 1 of linecounter.0.g0.d7863b0d
+	// 2: changes, number 2 of linecounter.0.g0.d7863b0d
 }

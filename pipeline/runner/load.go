@@ -39,6 +39,9 @@ func (l *loop) load(ctx context.Context) error {
 // restore reads checkpoint and state once.
 func (l *loop) restore(ctx context.Context) error {
 	cp, state, err := l.Store.Load(ctx, l.Partition)
+	if errors.Is(err, schemas.ErrVersion) {
+		return fmt.Errorf("%w: %w", ErrNewer, err)
+	}
 	if err != nil {
 		return passing{fmt.Errorf("load: %w", err)}
 	}
@@ -57,11 +60,17 @@ func (l *loop) restore(ctx context.Context) error {
 	if err := l.check(info); err != nil {
 		return err
 	}
-	if cp.Constants != l.Constants {
-		return fmt.Errorf("%w: %q, not %q", ErrConstants, cp.Constants, l.Constants)
+	anew, err := l.upgrade(cp)
+	if err != nil {
+		return err
 	}
+	if anew {
+		l.cp.Generation, l.cp.Keys, l.cp.Sum = cp.Seq, 0, 0
+		cp, state = l.cp, none
+	}
+	l.cp.Constants, l.cp.Version = l.Constants, l.Version
 	l.processor = l.New(cp.Generation)
-	l.producer = Producer(l.Stage, l.Partition, cp.Generation)
+	l.producer = Producer(l.Stage, l.Partition, cp.Stream, cp.Generation)
 	l.state = digest{hashes: make(map[string]uint64)}
 	var bad error
 	twice := false
@@ -80,6 +89,33 @@ func (l *loop) restore(ctx context.Context) error {
 		return fmt.Errorf("restore: %w", bad)
 	}
 	return nil
+}
+
+// none is the state of a generation that begins.
+func none(func(string, []byte) bool) {}
+
+// upgrade decides what becomes of a state that another version of the program has written: an error, or whether the processor
+// begins anew. A generation is known by where it begins, so that one which has not read anything cannot be followed by another:
+// it goes on, for it has learned nothing yet.
+func (l *loop) upgrade(cp schemas.Checkpoint) (anew bool, err error) {
+	if cp.Version > l.Version {
+		return false, fmt.Errorf("%w: the state of %s %s has format %d, this program reads up to %d; nothing was changed, "+
+			"start the newer program again", ErrNewer, l.Stage, l.Partition, cp.Version, l.Version)
+	}
+	old, other := cp.Version < l.Oldest, cp.Constants != l.Constants
+	switch {
+	case !old && !other, cp.Seq == cp.Generation:
+		return false, nil
+	case l.Anew:
+		l.Log.Warn("begin with an empty state, because the model is another one", "after", cp.Seq,
+			"was", cp.Constants, "is", l.Constants)
+		return true, nil
+	case old:
+		return false, fmt.Errorf("%w: the state of %s %s has format %d, this program reads from %d on; nothing was changed, "+
+			"run a version in between first", ErrOlder, l.Stage, l.Partition, cp.Version, l.Oldest)
+	}
+	l.Log.Info("go on with other constants", "after", cp.Seq, "was", cp.Constants, "is", l.Constants)
+	return false, nil
 }
 
 // taken reports whether the partition is another instance's: whoever lives and owned it before we tried to claim it, or has

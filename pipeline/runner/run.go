@@ -17,9 +17,9 @@ import (
 // puts their outputs, and from time to time commits state and position together.
 //
 // It returns nil when the input has ended (io.EOF from the source) and everything is put and committed. It returns the
-// context's error after a planned stop: it puts nothing more, commits what is stored, and gives the partition up by leaving the
-// owner empty, if that takes no longer than two seconds. [ErrConflict], [ErrGap], [ErrCorrupt], [ErrConstants] and errors of the
-// processor are for the caller to decide; after them, too, the partition is given up, where the last commit left it.
+// context's error after a planned stop: it begins no put any more, commits what is stored, and gives the partition up by leaving
+// the owner empty, if that takes no longer than two seconds. [ErrConflict], [ErrGap], [ErrCorrupt], [ErrNewer], [ErrOlder] and
+// errors of the processor are for the caller to decide; after them, too, the partition is given up, where the last commit left it.
 // Whatever else fails is tried again until the context ends: after a failed commit with the state loaded anew, after a
 // failed read or put from where it stands. No goroutine is left behind.
 func Run(ctx context.Context, c Config) error {
@@ -58,7 +58,8 @@ type loop struct {
 
 	flown  schemas.Checkpoint // of the last commit that was started
 	held   bool               // that one, and all before it, are not known to have failed: the partition is ours
-	stopBy time.Time          // when a planned stop gives up, zero before it begins
+	stopBy time.Time          // when a planned stop gives up committing, zero before it begins
+	puts   context.Context    // of puts: a planned stop lets the one under way end
 }
 
 // A passing error is one after which the state is loaded again.
@@ -68,6 +69,10 @@ func (p passing) Unwrap() error { return p.error }
 
 // run loads and works until the end of the input, the end of the context, or an error that a person must decide.
 func (l *loop) run(ctx context.Context) error {
+	puts, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(putGrace, cancel) })()
+	l.puts = puts
 	var wait backoff
 	gap := uint64(math.MaxUint64) // the position behind which records were missing, while working
 	for {
@@ -123,6 +128,10 @@ func (l *loop) work(ctx context.Context) error {
 			records = records[n:]
 			if err := l.put(ctx); err != nil {
 				return err
+			}
+			if ctx.Err() != nil {
+				l.stop(ctx)
+				return ctx.Err()
 			}
 			if err := l.commitIfDue(ctx); err != nil {
 				return err
@@ -235,7 +244,7 @@ func (l *loop) put(ctx context.Context) error {
 		if len(rest[0].Body) > MaxBody {
 			return fmt.Errorf("output on %s has %d bytes, more than a message holds", rest[0].Subject, len(rest[0].Body))
 		}
-		n, err := l.Sink.Put(ctx, rest...)
+		n, err := l.Sink.Put(l.puts, rest...)
 		l.Stats.Outputs.Add(uint64(n))
 		if rest = rest[n:]; len(rest) == 0 {
 			break

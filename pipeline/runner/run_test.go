@@ -3,7 +3,9 @@ package runner_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"iter"
 	"math"
 	"runtime/pprof"
 	"slices"
@@ -14,6 +16,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/trailvane/trailvane/pipeline/memory"
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
@@ -37,13 +40,13 @@ func TestRule1_BeginsWithTheFirstRecordThereIs(t *testing.T) {
 	s.mustDrain()
 	s.wantPut("c 1")
 	cp, _ := s.checkpoint()
-	if cp.Generation != 2 || s.Records("EVENTS_0")[0].Producer != "tally.0.g2" {
+	if cp.Generation != 2 || s.Records("EVENTS_0")[0].Producer != "tally.0.g2.d7863b0d" {
 		t.Errorf("generation %d of %s, want 2", cp.Generation, s.Records("EVENTS_0")[0].Producer)
 	}
 	s.publish("c")
 	s.instance("second").mustDrain() // the generation stays
 	s.wantPut("c 1, c 2")
-	if p := s.Records("EVENTS_0")[1].Producer; p != "tally.0.g2" {
+	if p := s.Records("EVENTS_0")[1].Producer; p != "tally.0.g2.d7863b0d" {
 		t.Errorf("producer is %s after a restart", p)
 	}
 }
@@ -89,7 +92,7 @@ func TestRule1_SaysWhatIsMissing(t *testing.T) {
 				s.Delete("RAW_0")
 				return nil, errors.New("connection lost")
 			}}
-		}, "the stream is RAW_0#3"},
+		}, "the stream is RAW_0#2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := setup(t, "a", "b")
@@ -202,15 +205,96 @@ func TestRule2_AnErrorOfTheProcessorStopsTheStage(t *testing.T) {
 	s.wantSeq(0)
 }
 
-func TestRule2_OtherConstantsAreRefused(t *testing.T) {
+func TestUpgrade_OtherConstantsGoOn(t *testing.T) {
 	s := setup(t, "a")
 	s.mustDrain()
+	s.publish("a b")
 	s.instance("second").config.Constants = "v2"
-	if err := s.drain(); !errors.Is(err, runner.ErrConstants) {
-		t.Fatalf("Run = %v, want ErrConstants", err)
+	s.mustDrain()
+	cp, state := s.checkpoint()
+	if cp.Owner != "second" || cp.Constants != "v2" || cp.Generation != 0 {
+		t.Errorf("checkpoint %+v", cp)
 	}
-	if cp, _ := s.checkpoint(); cp.Owner != "first" || cp.Constants != "v1" {
-		t.Errorf("it changed the checkpoint: %+v", cp)
+	if diff := cmp.Diff(map[string]string{"a": "2", "b": "1"}, state); diff != "" {
+		t.Errorf("state (-want +got):\n%s", diff)
+	}
+}
+
+func TestUpgrade_AModelBeginsAnew(t *testing.T) {
+	s := setup(t, "a", "a b")
+	s.mustDrain()
+	s.publish("a c")
+	second := s.instance("second")
+	second.config.Constants, second.config.Anew = "v2", true
+	second.mustDrain()
+	cp, state := second.checkpoint()
+	if cp.Constants != "v2" || cp.Generation != 2 || cp.Seq != 3 || cp.Keys != 2 {
+		t.Errorf("checkpoint %+v", cp)
+	}
+	if diff := cmp.Diff(map[string]string{"a": "1", "c": "1"}, state); diff != "" {
+		t.Errorf("state (-want +got):\n%s", diff)
+	}
+	records := s.Records("EVENTS_0")
+	if last := records[len(records)-1]; last.Producer != "tally.0.g2.d7863b0d" {
+		t.Errorf("its outputs are of producer %q, want tally.0.g2.d7863b0d", last.Producer)
+	}
+	// Once more it goes on, and the first model's program begins anew too.
+	s.publish("c")
+	third := s.instance("third")
+	third.config.Constants, third.config.Anew = "v2", true
+	third.mustDrain()
+	if cp, state := third.checkpoint(); cp.Generation != 2 || state["c"] != "2" {
+		t.Errorf("checkpoint %+v, state %v", cp, state)
+	}
+}
+
+func TestUpgrade_FormatsOfTheState(t *testing.T) {
+	for _, c := range []struct {
+		name             string
+		version, oldest  uint32
+		anew             bool
+		want             error
+		generation, keys uint64
+	}{
+		{name: "the same", version: 5, oldest: 5, keys: 1},
+		{name: "newer, which reads it", version: 6, oldest: 5, keys: 1},
+		{name: "newer, which does not", version: 7, oldest: 6, want: runner.ErrOlder},
+		{name: "newer, which does not and can learn again", version: 7, oldest: 6, anew: true, generation: 1},
+		{name: "older", version: 4, oldest: 3, want: runner.ErrNewer},
+		{name: "older, also if it can learn again", version: 4, oldest: 3, anew: true, want: runner.ErrNewer},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := setup(t, "a")
+			s.config.Version, s.config.Oldest = 5, 5
+			s.mustDrain()
+			second := s.instance("second")
+			second.config.Version, second.config.Oldest, second.config.Anew = c.version, c.oldest, c.anew
+			err := second.drain()
+			if !errors.Is(err, c.want) {
+				t.Fatalf("Run = %v, want %v", err, c.want)
+			}
+			cp, _ := second.checkpoint()
+			if err != nil {
+				if cp.Owner != "first" || cp.Version != 5 {
+					t.Errorf("it changed the checkpoint: %+v", cp)
+				}
+				return
+			}
+			if cp.Owner != "second" || cp.Version != c.version || cp.Generation != c.generation || cp.Keys != c.keys {
+				t.Errorf("checkpoint %+v", cp)
+			}
+		})
+	}
+}
+
+func TestUpgrade_ACheckpointOfANewerVersionIsNotTouched(t *testing.T) {
+	s := setup(t, "a")
+	s.config.Store = storeWith{Store: s.config.Store,
+		load: func(context.Context, string) (schemas.Checkpoint, iter.Seq2[string, []byte], error) {
+			return schemas.Checkpoint{}, nil, fmt.Errorf("checkpoint: %w", schemas.ErrVersion)
+		}}
+	if err := s.drain(); !errors.Is(err, runner.ErrNewer) {
+		t.Fatalf("Run = %v, want ErrNewer", err)
 	}
 }
 
@@ -220,8 +304,8 @@ func TestRule3_OutputsAreNumberedAndTraced(t *testing.T) {
 	var got []schemas.Number
 	for _, r := range s.Records("EVENTS_0") {
 		got = append(got, r.Number)
-		if r.Producer != "tally.0.g0" {
-			t.Errorf("producer %q, want tally.0.g0", r.Producer)
+		if r.Producer != "tally.0.g0.d7863b0d" {
+			t.Errorf("producer %q, want tally.0.g0.d7863b0d", r.Producer)
 		}
 		if want := "trace of " + string(s.Records("RAW_0")[r.Number.Seq-1].Body); r.Trace != want {
 			t.Errorf("trace %q, want %q", r.Trace, want)

@@ -67,12 +67,12 @@ type Sink interface {
 // A Store keeps the state of one stage's partitions.
 type Store interface {
 	// Load returns the last committed checkpoint, the zero one if there is none, and the state of the partition, each key
-	// once, in any order; a value is valid until the next one. Later commits from this Store are fenced by the checkpoint
+	// once, in any order, of the checkpoint's generation only; a value is valid until the next one. Later commits from this Store are fenced by the checkpoint
 	// that was loaded. State that is newer or older than the checkpoint is allowed: its digest tells, and Load is called again.
 	Load(ctx context.Context, partition string) (schemas.Checkpoint, iter.Seq2[string, []byte], error)
 
 	// Commit stores the changed keys and the checkpoint together, or nothing, if nobody has committed since this Store
-	// loaded or committed. ErrConflict: somebody has. After any error the outcome is unknown: load again. It may run
+	// loaded or committed. A checkpoint of another generation begins with no keys but the changed ones. ErrConflict: somebody has. After any error the outcome is unknown: load again. It may run
 	// beside reads and puts, but never beside another call for the same partition.
 	Commit(ctx context.Context, partition string, c schemas.Checkpoint, changed map[string][]byte) error
 }
@@ -111,6 +111,10 @@ var (
 	// ErrCorrupt: the stored state does not match its digest. A person must decide.
 	ErrCorrupt = errors.New("state does not match its digest")
 
-	// ErrConstants: the state was made with other constants than this program has. A person must decide.
-	ErrConstants = errors.New("state was made with other constants")
+	// ErrNewer: the state is in a format that this program does not know. Nothing was changed. A newer program must go on.
+	ErrNewer = errors.New("state was written by a newer version of the program")
+
+	// ErrOlder: the state is in a format that this program does not read any more. Nothing was changed. A program of a
+	// version in between must go on first.
+	ErrOlder = errors.New("state was written by a version of the program that is too old")
 )

@@ -150,9 +150,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if failure := context.Cause(stopped); errors.Is(failure, broker.ErrWrite) {
 		return nil, fmt.Errorf("%w; %s", failure, advice(o))
 	}
-	if errors.Is(err, runner.ErrConstants) && o.Store != "" {
-		return nil, fmt.Errorf("the store %s was made by another version of Trailvane, or with another catalogue: %w; "+
-			"use the same, or another folder", o.Store, err)
+	if o.Store != "" && (errors.Is(err, runner.ErrNewer) || errors.Is(err, runner.ErrOlder)) {
+		return nil, fmt.Errorf("the store %s was made by another version of Trailvane: %w; "+
+			"use that version, or another folder", o.Store, err)
 	}
 	if err != nil {
 		return nil, err

@@ -61,8 +61,8 @@ func TestAStoreOfAnotherVersion(t *testing.T) {
 	b.Shutdown()
 
 	_, err = Run(t.Context(), o)
-	if !errors.Is(err, runner.ErrConstants) || !strings.Contains(err.Error(), store) ||
+	if !errors.Is(err, runner.ErrNewer) || !strings.Contains(err.Error(), store) ||
 		!strings.Contains(err.Error(), "of tomorrow") {
-		t.Errorf("got error %v, want ErrConstants, the store and its version", err)
+		t.Errorf("got error %v, want ErrNewer, the store and its version", err)
 	}
 }

@@ -27,6 +27,7 @@ func Open(ctx context.Context, d *service.Deployment, t schemas.InsightType, par
 	}
 	return service.Open(ctx, d, service.Stage[*detect.Processor]{
 		Name: Bucket(t), Partition: partition, Input: jetstream.WindowsStream(partition), Constants: create().Constants(),
+		Anew: true, // what another model has learned means something else
 		New: func(generation uint64) *detect.Processor {
 			p := detect.NewProcessor(partition, generation, create())
 			p.Share(panes.Decode)

@@ -27,8 +27,21 @@ type way struct {
 	wrong       func(*runner.Config)
 }
 
-// replay runs raw records through the pipeline, stage after stage, and returns the insight events by subject.
+// replay runs raw records through the pipeline and returns the insight events by subject.
 func replay(records []runnertest.Raw, w way) (map[string]string, error) {
+	b, err := play(records, w)
+	if err != nil {
+		return nil, err
+	}
+	insights := make(map[string]string)
+	for _, r := range b.Records("INSIGHTS") {
+		insights[r.Subject] = string(r.Body)
+	}
+	return insights, nil
+}
+
+// play runs raw records through the pipeline, stage after stage, and returns the broker that holds everything.
+func play(records []runnertest.Raw, w way) (*memory.Broker, error) {
 	stored := records[0].Time
 	b := memory.NewBroker(func() time.Time { return stored })
 	for _, r := range records {
@@ -56,14 +69,10 @@ func replay(records []runnertest.Raw, w way) (map[string]string, error) {
 			}
 		}
 	}
-	insights := make(map[string]string)
-	for _, r := range b.Records("INSIGHTS") {
-		insights[r.Subject] = string(r.Body)
-	}
 	if b.Conflicts() != 0 {
 		return nil, errors.New("insight events met other bytes")
 	}
-	return insights, nil
+	return b, nil
 }
 
 // undisturbed is what every other way is compared with.

@@ -136,6 +136,24 @@ func TestStore(t *testing.T, harness func(t *testing.T) Harness) {
 		wantState(t, h.Store(t, "one"), "0", at(2), want)
 	})
 
+	t.Run("a new generation begins empty", func(t *testing.T) {
+		h := harness(t)
+		s := h.Store(t, "one")
+		load(t, s, "0")
+		load(t, s, "1")
+		commit(t, s, "0", at(1), state{"a": []byte("1"), "b": []byte("2")})
+		commit(t, s, "1", at(1), state{"a": []byte("3")})
+		second := at(2)
+		second.Generation = 1
+		commit(t, s, "0", second, state{"b": []byte("4")})
+		wantState(t, h.Store(t, "one"), "0", second, state{"b": []byte("4")})
+		third := at(3)
+		third.Generation = 2
+		commit(t, s, "0", third, nil)
+		wantState(t, h.Store(t, "one"), "0", third, nil)
+		wantState(t, h.Store(t, "one"), "1", at(1), state{"a": []byte("3")})
+	})
+
 	conflict := func(t *testing.T, s runner.Store, cp schemas.Checkpoint, changed state) {
 		t.Helper()
 		if err := s.Commit(patient(t), "0", cp, changed); !errors.Is(err, runner.ErrConflict) {

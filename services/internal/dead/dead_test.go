@@ -69,7 +69,7 @@ func put(t *testing.T, js natsjs.JetStream, lane int, number uint64, records ...
 	}
 	_, err = sink.Put(t.Context(), runner.Output{
 		Subject: schemas.RawSubject(lane, "cloudtrail"), Body: chunk.Append(nil),
-		Producer: runner.Producer("ingest", fmt.Sprint(lane), 0), Number: schemas.Number{Seq: number},
+		Producer: runner.Producer("ingest", fmt.Sprint(lane), "", 0), Number: schemas.Number{Seq: number},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,11 @@ type Deployment struct {
 	JS       jetstream.JetStream
 	Identity tvjetstream.Identity
 	Instance string // unique among all live instances
+	Version  string // of this program, for those who look at it; may be empty
 	Log      *slog.Logger
+
+	// owned reports whether the owner of a partition may live. An [Instance] sets it; without one nobody else lives.
+	owned func(stage string, partition int, owner string) bool
 }
 
 // A Stage says what a partition of a stage is.
@@ -30,6 +34,9 @@ type Stage[P runner.Processor] struct {
 	Input     string        // stream
 	Source    runner.Source // instead of the stream, for the stage that reads from outside
 	Constants string        // version of what decides its outputs, beside its state and input
+	Version   uint32        // of the format of its state, see [runner.Config], as the next two
+	Oldest    uint32
+	Anew      bool
 	New       func(generation uint64) P
 }
 
@@ -63,11 +70,14 @@ func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*
 	}
 	p.config = runner.Config{
 		Stage: s.Name, Partition: strconv.Itoa(s.Partition), Instance: d.Instance, Constants: s.Constants,
-		Source: source, Sink: p.sink, Store: store, Log: d.Log, Stats: &p.Stats,
+		Version: s.Version, Oldest: s.Oldest, Anew: s.Anew, Source: source, Sink: p.sink, Store: store, Log: d.Log, Stats: &p.Stats,
 		New: func(generation uint64) runner.Processor {
 			p.processor = s.New(generation)
 			return p.processor
 		},
+	}
+	if d.owned != nil {
+		p.config.Owned = func(owner string) bool { return d.owned(s.Name, s.Partition, owner) }
 	}
 	return p, nil
 }

@@ -15,28 +15,28 @@ import (
 	"github.com/trailvane/trailvane/schemas"
 )
 
-// claimed reports whether a partition of a stage may have state.
-func (l *look) claimed(stage string, partition int) bool {
-	i := slices.IndexFunc(l.Stages, func(s Stage) bool { return s.Name == stage })
-	return i >= 0 && l.Stages[i].Partitions[partition].Epoch > 0
+// state calls fn for what a partition has stored, if it has.
+func (l *look) state(ctx context.Context, stage string, p int, filter string, fn func(key string, value []byte) error) error {
+	generation, ok := l.generation[place{stage, p}]
+	if !ok {
+		return nil
+	}
+	return jetstream.ReadState(ctx, l.js, stage, strconv.Itoa(p), generation, filter, fn)
 }
 
 // marks reads the event times from the state of the aggregator, as it was committed last.
 func (l *look) marks(ctx context.Context) error {
-	type place struct {
+	type where struct {
 		account schemas.Account
 		region  string
 	}
 	var marks []aggregate.Mark
 	for p := range l.Deployment.Partitions {
-		if !l.claimed(aggregate.Stage, p) {
-			continue
-		}
-		known := make(map[place]int) // of this partition: its place in marks
-		err := jetstream.ReadState(ctx, l.js, aggregate.Stage, strconv.Itoa(p), aggregate.MarkKeys+".>",
+		known := make(map[where]int) // of this partition: its place in marks
+		err := l.state(ctx, aggregate.Stage, p, aggregate.MarkKeys+".>",
 			func(key string, value []byte) error {
 				return aggregate.ReadMarks(key, value, func(m aggregate.Mark) {
-					at := place{m.Account, m.Region}
+					at := where{m.Account, m.Region}
 					if i, ok := known[at]; ok {
 						marks[i] = m // the value may have been replaced while we read
 						return
@@ -119,7 +119,7 @@ const accountKeys = "d.a.>"
 func (l *look) learning(ctx context.Context) error {
 	runs := func(t schemas.InsightType) bool {
 		for p := range l.Deployment.Partitions {
-			if l.claimed(detectorStage(t), p) {
+			if _, ok := l.generation[place{detectorStage(t), p}]; ok {
 				return true
 			}
 		}
@@ -133,10 +133,7 @@ func (l *look) learning(ctx context.Context) error {
 	create := all.Detectors()[t]
 	var least []Learning
 	for p := range l.Deployment.Partitions {
-		if !l.claimed(detectorStage(t), p) {
-			continue
-		}
-		err := jetstream.ReadState(ctx, l.js, detectorStage(t), strconv.Itoa(p), accountKeys, func(key string, value []byte) error {
+		err := l.state(ctx, detectorStage(t), p, accountKeys, func(key string, value []byte) error {
 			d, ok := create().(detect.Explainer)
 			if !ok {
 				return fmt.Errorf("the detector for %s explains nothing", t)

@@ -237,7 +237,7 @@ func Read(ctx context.Context, js natsjs.JetStream, now time.Time, o Options) (*
 		return nil, err
 	}
 	s.Deployment = &Deployment{id.Lanes, id.Partitions, id.Lateness, id.Learn, id.Budget}
-	l := look{Status: s, js: js, options: o}
+	l := look{Status: s, js: js, options: o, generation: make(map[place]uint64)}
 	for _, part := range []func(context.Context) error{l.stages, l.marks, l.lanes, l.learning, l.dead} {
 		if err := part(ctx); err != nil {
 			return nil, fmt.Errorf("look at the deployment: %w", err)
@@ -253,9 +253,16 @@ type look struct {
 	js      natsjs.JetStream
 	options Options
 
-	contents map[string]jetstream.Content
-	members  members
-	newest   map[int]schemas.Minute // of each lane that has fed accounts: minute of its last event
+	contents   map[string]jetstream.Content
+	generation map[place]uint64 // of each partition that may have state
+	members    members
+	newest     map[int]schemas.Minute // of each lane that has fed accounts: minute of its last event
+}
+
+// A place is a partition of a stage.
+type place struct {
+	stage     string
+	partition int
 }
 
 // stages looks at positions, owners and streams. Checkpoints come before streams, so that a lag is never negative.
@@ -273,8 +280,13 @@ func (l *look) stages(ctx context.Context) error {
 			return err
 		}
 	}
-	if l.members, err = readMembers(ctx, l.js, before); err != nil {
-		return err
+	if _, told := before[jetstream.BucketStream(jetstream.MembersBucket)]; told {
+		if l.members, err = jetstream.Members(ctx, l.js); err != nil {
+			return err
+		}
+		if l.members == nil {
+			l.members = members{}
+		}
 	}
 	l.Instances = l.members.instances()
 	if l.contents, err = jetstream.Contents(ctx, l.js); err != nil {
@@ -306,6 +318,9 @@ func (l *look) stage(k kind, checkpoints map[string]jetstream.Saved) Stage {
 		p.State, p.Reason = l.members.state(k.name, i, cp.Owner)
 		if !claimed && p.State == Unowned {
 			p.State = Never
+		}
+		if claimed {
+			l.generation[place{k.name, i}] = cp.Generation
 		}
 		if k.input != nil {
 			in := l.contents[k.input(i)]

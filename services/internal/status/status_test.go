@@ -3,7 +3,6 @@ package status_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	natsjs "github.com/nats-io/nats.go/jetstream"
 	"github.com/trailvane/trailvane/pipeline/catalog"
 	"github.com/trailvane/trailvane/pipeline/jetstream"
 	"github.com/trailvane/trailvane/pipeline/runner"
@@ -37,8 +35,7 @@ const lanes, partitions = 3, 2
 // world is a deployment on a server of its own, and what runs on it.
 type world struct {
 	*service.Deployment
-	t       *testing.T
-	members natsjs.KeyValue
+	t *testing.T
 }
 
 func start(t *testing.T) *world {
@@ -61,58 +58,34 @@ func (w *world) deploy() {
 	w.t.Helper()
 	topology := jetstream.DefaultTopology(w.Identity, stages.Names()...)
 	topology.Readers = stages.Reads()
+	topology.Trim = false
 	if err := jetstream.Deploy(w.t.Context(), w.JS, topology); err != nil {
 		w.t.Fatal(err)
 	}
-	kv, err := w.JS.KeyValue(w.t.Context(), "MEMBERS")
-	if errors.Is(err, natsjs.ErrBucketNotFound) {
-		kv, err = w.JS.CreateKeyValue(w.t.Context(), natsjs.KeyValueConfig{Bucket: "MEMBERS"})
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.members = kv
 }
 
-// beat says that an instance lives, and what it says of a stage.
-func (w *world) beat(id, stage string, halted map[int]string) {
-	w.t.Helper()
-	b, err := json.Marshal(map[string]any{
-		"id": id, "host": "h", "version": "1", "started": time.Now(), "stages": map[string]any{stage: map[string]any{"halted": halted}},
-	})
-	if err == nil {
-		_, err = w.members.Put(w.t.Context(), id, b)
-	}
-	if err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// run works on all partitions of some stages until what is returned is called.
-func (w *world) run(works ...service.Work) (stop func()) {
+// run runs an instance until what is returned is called.
+func (w *world) run(d *service.Deployment, works ...service.Work) (stop func()) {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(w.t.Context())
-	var running sync.WaitGroup
-	for _, work := range works {
-		for p := range work.Partitions {
-			part, err := work.Open(ctx, p)
-			if err != nil {
-				w.t.Fatal(err)
-			}
-			running.Go(func() {
-				defer part.Close()
-				if err := part.Run(ctx); err != nil && !errors.Is(err, context.Canceled) {
-					w.t.Error(err)
-				}
-			})
-		}
-	}
+	instance := service.NewInstance(d, works...)
+	done := make(chan error, 1)
+	go func() { done <- instance.Run(ctx) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
-		running.Wait()
+		if err := <-done; err != nil {
+			w.t.Error(err)
+		}
 	})
 	w.t.Cleanup(stop)
 	return stop
+}
+
+// as is the deployment as an instance sees it.
+func (w *world) as(name string) *service.Deployment {
+	d := *w.Deployment
+	d.Instance, d.Version = name, "1"
+	return &d
 }
 
 // put writes to RAW as a connector does.
@@ -125,7 +98,7 @@ func (w *world) put(lane int, kind string, number uint64, body []byte) {
 	defer sink.Close()
 	_, err = sink.Put(w.t.Context(), runner.Output{
 		Subject: schemas.RawSubject(lane, kind), Body: body,
-		Producer: runner.Producer("ingest", fmt.Sprint(lane), 0), Number: schemas.Number{Seq: number},
+		Producer: runner.Producer("ingest", fmt.Sprint(lane), "", 0), Number: schemas.Number{Seq: number},
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -171,9 +144,10 @@ func (w *world) wait(what string, holds func(*status.Status) bool) *status.Statu
 	}
 }
 
-func (w *world) works() (all []service.Work) {
-	all = append(all, normalizer.Work(w.Deployment, catalog.Default(), nil), aggregator.Work(w.Deployment))
-	return append(all, detector.Works(w.Deployment, stages.Types()...)...)
+// works are all stages between ingest and pairer.
+func works(d *service.Deployment) []service.Work {
+	all := []service.Work{normalizer.Work(d, catalog.Default(), nil), aggregator.Work(d)}
+	return append(all, detector.Works(d, stages.Types()...)...)
 }
 
 func settled(s *status.Status) bool {
@@ -217,8 +191,8 @@ func TestTrouble(t *testing.T) {
 	tick := schemas.Tick{}
 	w.put(1, string(schemas.TickControl), 2, tick.Append(nil))
 
-	w.beat("one", "normalizer", nil)
-	w.run(w.works()...)
+	one := w.as("one")
+	w.run(one, works(one)...)
 	w.wait("all is read", settled)
 
 	s := w.read(11*time.Minute, status.Options{})
@@ -273,13 +247,42 @@ func TestTrouble(t *testing.T) {
 	}
 }
 
-// With everything running it is healthy; when its instance is silent, or says that it has halted, it is not.
+// A stream that is trimmed still knows when its last record came.
+func TestALaneAfterTrimming(t *testing.T) {
+	w := start(t)
+	w.deploy()
+	w.put(0, "cloudtrail", 1, chunk(record("111111111111", "eu-west-1", time.Now().Add(-time.Minute))))
+	one := w.as("one")
+	w.run(one, works(one)...)
+	before := w.wait("all is read", settled)
+	raw, err := w.JS.Stream(t.Context(), jetstream.RawStream(0))
+	if err == nil {
+		err = raw.Purge(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := w.read(11*time.Minute, status.Options{}).Lanes[0]
+	if l.State != status.Silent || !l.LastRecord.Equal(before.Lanes[0].LastRecord) || !l.LastChunk.IsZero() {
+		t.Errorf("got lane %+v, want one that is silent since %v", l, before.Lanes[0].LastRecord)
+	}
+}
+
+// broken is a partition at which a person must look.
+type broken struct{ service.Part }
+
+func (broken) Run(context.Context) error {
+	return fmt.Errorf("aggregator 1: %w: bad \x1b[2J", runner.ErrCorrupt)
+}
+
+// With everything running it is healthy. A partition that has halted is told with its reason; when the instance has gone, nobody
+// works on anything; and a type that was given up need not be worked on.
 func TestHealthAndOwners(t *testing.T) {
 	w := start(t)
 	w.deploy()
 	w.put(0, "cloudtrail", 1, chunk(record("111111111111", "eu-west-1", time.Now().Add(-time.Minute))))
-	w.beat("one", "normalizer", nil)
-	w.run(append(w.works(), pairer.Work(w.Deployment))...)
+	one := w.as("one")
+	stop := w.run(one, append(works(one), pairer.Work(one))...)
 	s := w.wait("healthy", func(s *status.Status) bool { return s.Healthy && settled(s) })
 	if s.Headline != "healthy: 1 account (1 still learning), everything is read and committed" {
 		t.Errorf("got headline %q", s.Headline)
@@ -287,27 +290,35 @@ func TestHealthAndOwners(t *testing.T) {
 	if len(s.Instances) != 1 || s.Instances[0].ID != "one" || s.Instances[0].Version != "1" {
 		t.Errorf("got instances %+v", s.Instances)
 	}
+	stop()
 
-	w.beat("one", "aggregator", map[int]string{1: "state does not match its digest"})
 	s = w.read(0, status.Options{})
-	if !slices.Equal(kindsOf(s), []status.Kind{status.Halted}) ||
-		s.Headline != "needs attention: aggregator 1 has halted: state does not match its digest" {
-		t.Errorf("got %q, %+v", s.Headline, s.Problems)
-	}
-
-	if err := w.members.Delete(w.t.Context(), "one"); err != nil {
-		t.Fatal(err)
-	}
-	s = w.read(0, status.Options{})
-	if n := len(s.Problems); n != 10 || s.Problems[0].Text != "nobody works on normalizer" { // three stages and seven types
+	if n := len(s.Problems); n != 10 || s.Problems[0].Text != "nobody works on normalizer" || len(s.Instances) != 0 { // three stages and seven types
 		t.Errorf("got %d problems %+v", n, s.Problems)
 	}
-
 	if err := jetstream.DisableReader(t.Context(), w.JS, detector.Bucket(schemas.AK)); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(w.read(0, status.Options{}).Problems); n != 9 {
 		t.Errorf("got %d problems when a type is given up, want 9", n)
+	}
+
+	two := w.as("two")
+	all := append(works(two), pairer.Work(two))
+	open := all[1].Open
+	all[1].Open = func(ctx context.Context, p int) (service.Part, error) {
+		part, err := open(ctx, p)
+		if err == nil && p == 1 {
+			return broken{part}, nil
+		}
+		return part, err
+	}
+	w.run(two, all...)
+	s = w.wait("only one is halted", func(s *status.Status) bool {
+		return len(s.Problems) == 1 && s.Problems[0].Kind == status.Halted
+	})
+	if want := "needs attention: aggregator 1 has halted: "; !strings.HasPrefix(s.Headline, want) || !strings.Contains(s.Headline, "does not match its digest") {
+		t.Errorf("got %q, want %q", s.Headline, want)
 	}
 }
 
@@ -316,8 +327,8 @@ func TestLookingDisturbsNothing(t *testing.T) {
 	w := start(t)
 	w.deploy()
 	w.put(0, "cloudtrail", 1, chunk(record("111111111111", "eu-west-1", time.Now().Add(-time.Minute)), "{"))
-	stop := w.run(w.works()...)
-	w.beat("one", "normalizer", nil)
+	one := w.as("one")
+	stop := w.run(one, works(one)...)
 	w.wait("all is read", settled)
 	stop()
 	before, err := jetstream.Contents(t.Context(), w.JS)

@@ -1,0 +1,128 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/trailvane/trailvane/pipeline/runner"
+)
+
+// A tenure is the time in which the instance has a partition: from the decision to claim it until it is given up or lost.
+// Its fields are guarded by the instance's mutex.
+type tenure struct {
+	stop    context.CancelFunc
+	stats   *runner.Stats // of the part that runs, nil if none does
+	halted  string        // why it stands still
+	leaving bool
+	why     string // it ends
+
+	from     string // who owned it when we decided to claim it; empty if nobody did
+	reported uint64 // epoch of the last claim that was logged
+}
+
+// epoch is that of our claim, 0 if nothing is claimed and restored.
+func (t *tenure) epoch() uint64 {
+	if t.stats == nil {
+		return 0
+	}
+	return t.stats.Epoch.Load()
+}
+
+// leave begins to give the partition up.
+func (t *tenure) leave(why string) {
+	if !t.leaving {
+		t.leaving, t.why = true, why
+		t.stop()
+	}
+}
+
+// haltTime is how long a halted partition stands still before it is tried again: a person may have repaired what was wrong.
+const haltTime = 30 * time.Second
+
+// begin takes a partition, beside the caller, who holds the mutex.
+func (i *Instance) begin(ctx context.Context, s *stage, partition int, from string) {
+	ctx, stop := context.WithCancel(ctx)
+	t := &tenure{stop: stop, why: "the instance stops", from: from}
+	s.tenures[partition] = t
+	i.running.Go(func() {
+		defer stop()
+		i.hold(ctx, s, partition, t)
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		delete(s.tenures, partition)
+	})
+}
+
+// hold works on a partition until the context ends or it is lost.
+func (i *Instance) hold(ctx context.Context, s *stage, partition int, t *tenure) {
+	log := i.deployment.Log.With("stage", s.Stage, "partition", partition)
+	for {
+		wait := haltTime
+		part, err := s.Open(ctx, partition)
+		if err == nil {
+			i.set(t, part.Progress(), "")
+			err = part.Run(ctx)
+			part.Close()
+		} else {
+			// Mostly the server is away.
+			wait = time.Second
+			err = fmt.Errorf("open %s %d: %w", s.Stage, partition, err)
+		}
+		epoch := i.lastEpoch(t)
+		switch {
+		case ctx.Err() != nil:
+			log.Info("given up", "epoch", epoch, "why", i.reason(t))
+			return
+		case errors.Is(err, runner.ErrConflict):
+			log.Warn("lost", "epoch", epoch, "err", err)
+			return
+		case errors.Is(err, runner.ErrNewer):
+			i.fail(err)
+			<-ctx.Done()
+			return
+		case err == nil:
+			log.Info("the input has ended", "epoch", epoch)
+			<-ctx.Done()
+			return
+		}
+		i.set(t, nil, err.Error())
+		log.Error("halted", "epoch", epoch, "err", err, "do", advice(err), "again in", wait)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// advice says what a person can do about a halted partition.
+func advice(err error) string {
+	switch {
+	case errors.Is(err, runner.ErrGap):
+		return "find out who has purged, deleted or replaced the input stream, and restore the deployment from a backup"
+	case errors.Is(err, runner.ErrCorrupt):
+		return "restore the deployment from a backup; the stored state is not what was committed"
+	}
+	return "read the error; the partition goes on by itself when its cause is gone, and stands still until then"
+}
+
+// set says what a tenure is doing.
+func (i *Instance) set(t *tenure, stats *runner.Stats, halted string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	t.stats, t.halted = stats, halted
+}
+
+func (i *Instance) lastEpoch(t *tenure) uint64 {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return t.epoch()
+}
+
+func (i *Instance) reason(t *tenure) string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return t.why
+}
