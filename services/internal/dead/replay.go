@@ -274,8 +274,11 @@ func (r *Replayer) write(ctx context.Context, lane int, i intent, revision uint6
 // isTaken reports whether somebody else has written meanwhile.
 func isTaken(err error) bool {
 	var api *natsjs.APIError
-	return errors.As(err, &api) && (api.ErrorCode == natsjs.JSErrCodeStreamWrongLastSequence || api.ErrorCode == 10164)
+	return errors.As(err, &api) && (api.ErrorCode == natsjs.JSErrCodeStreamWrongLastSequence || api.ErrorCode == codeWrongLastConstant)
 }
+
+// codeWrongLastConstant is the same, said by a replicated stream while another write is in flight.
+const codeWrongLastConstant = 10164
 
 func cmpErr(err, otherwise error) error {
 	if err != nil {
