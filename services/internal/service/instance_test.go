@@ -2,11 +2,14 @@ package service
 
 import (
 	"errors"
+	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/runner"
 )
 
 // short is a TTL for tests: long enough for a busy machine, short enough to wait for.
@@ -86,27 +89,140 @@ func TestKilled(t *testing.T) {
 	b.stop()
 }
 
-// One that is paused past its take-over wakes up: what it has under way changes nothing, and it takes part again.
+// One that is paused past its take-over, with a put under way, wakes up: its commit is refused, what it put is equal and dropped,
+// and it takes part again.
 func TestZombie(t *testing.T) {
 	f := newFleet(t, short)
-	a, b, c := f.node("a"), f.node("b"), f.node("c")
+	var armed atomic.Bool
+	var b *node
+	pause := func(p *toy) {
+		p.apply = func(int, string) error {
+			if armed.CompareAndSwap(true, false) {
+				b.proxy.let(false)
+			}
+			return nil
+		}
+	}
+	a, c := f.node("a"), f.node("c")
+	f.shared(a, c)
+	b = f.node("b", pause)
 	f.shared(a, b, c)
 	f.publish()
 	f.complete()
 	before := f.checkpoints()
 	<-time.After(f.ttl)
-	b.proxy.let(false)
+	armed.Store(true)
+	f.publish()
 	f.shared(a, c)
 	f.publish()
-	f.complete()
+	if repeats := f.complete(); repeats != 0 {
+		t.Errorf("%d repeats before it wakes up", repeats)
+	}
 	b.proxy.let(true)
+	f.eventually("loss", func() string {
+		if n := strings.Count(b.log.String(), "msg=lost"); n < 2 {
+			return fmt.Sprintf("it has lost %d partitions", n)
+		}
+		return ""
+	})
+	if log := b.log.String(); !strings.Contains(log, "another instance owns the partition") {
+		t.Error("no commit of the zombie was refused")
+	}
 	t.Logf("it takes part again after %v", f.shared(a, b, c))
 	f.publish()
-	f.complete()
+	if repeats := f.complete(); repeats == 0 {
+		t.Error("what the zombie had under way was never stored, so nothing was tested")
+	}
 	for p, cp := range f.checkpoints() {
-		if before[p].Owner == "b" && cp.Epoch < before[p].Epoch+1 {
+		if before[p].Owner == "b" && cp.Epoch <= before[p].Epoch {
 			t.Errorf("partition %d of b is in epoch %d, was in %d", p, cp.Epoch, before[p].Epoch)
 		}
+	}
+}
+
+// A partition that cannot go on stands still, and is told to everybody; all others go on.
+func TestHalted(t *testing.T) {
+	f := newFleet(t, short)
+	var broken atomic.Bool
+	broken.Store(true)
+	breaks := func(p *toy) {
+		p.apply = func(partition int, body string) error {
+			if partition == 3 && body == "r2" && broken.Load() {
+				return errors.New("cannot be understood")
+			}
+			return nil
+		}
+	}
+	a := f.node("a", breaks)
+	f.shared(a)
+	f.publish()
+	f.complete()
+	f.publish()
+	f.eventually("halt", func() string {
+		if err := a.Ready(); err == nil || !strings.Contains(err.Error(), "toy 3 is halted: toy 3: apply record 2") {
+			return fmt.Sprintf("Ready = %v", err)
+		}
+		return ""
+	})
+	f.eventually("heartbeat", func() string {
+		members, err := tvjetstream.Members(t.Context(), f.js)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h := members[0].Stages["toy"]; len(h.Owned) != 7 || !strings.Contains(h.Halted[3], "cannot be understood") {
+			return fmt.Sprintf("%+v", members)
+		}
+		return ""
+	})
+	// It counts as a's, and b gets a share of the others.
+	b := f.node("b", breaks)
+	f.eventually("share of b", func() string {
+		if err := b.Ready(); err != nil && !strings.Contains(err.Error(), "halted") {
+			return err.Error()
+		}
+		return ""
+	})
+	broken.Store(false)
+	f.shared(a, b)
+	f.complete()
+	if !strings.Contains(a.log.String(), "level=ERROR msg=halted stage=toy partition=3 epoch=") {
+		t.Errorf("log:\n%s", a.log)
+	}
+}
+
+func TestNewerState(t *testing.T) {
+	f := newFleet(t, short)
+	a := f.node("a", func(p *toy) {
+		p.apply = func(int, string) error { return fmt.Errorf("state 7: %w", runner.ErrNewer) }
+	})
+	f.shared(a)
+	f.publishTo(2, "r1")
+	if err := <-a.done; !errors.Is(err, runner.ErrNewer) {
+		t.Errorf("Run = %v, want ErrNewer", err)
+	}
+	if owners := f.owners(); owners != ([partitions]string{}) {
+		t.Errorf("owners %v, want all given up", owners)
+	}
+	if members, err := tvjetstream.Members(t.Context(), f.js); err != nil || len(members) != 0 {
+		t.Errorf("members %v, %v", members, err)
+	}
+}
+
+// An instance whose server is away can be stopped.
+func TestStopWithoutServer(t *testing.T) {
+	f := newFleet(t, short)
+	a := f.node("a")
+	f.shared(a)
+	f.publish()
+	f.complete()
+	a.proxy.let(false)
+	begin := time.Now()
+	a.stop()
+	if err := <-a.done; err != nil {
+		t.Errorf("Run = %v", err)
+	}
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("it took %v", took)
 	}
 }
 

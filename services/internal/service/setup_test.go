@@ -144,7 +144,7 @@ type node struct {
 }
 
 // node starts an instance behind a proxy of its own.
-func (f *fleet) node(name string, change ...func(*Instance, *toy)) *node {
+func (f *fleet) node(name string, change ...func(*toy)) *node {
 	f.t.Helper()
 	n := &node{name: name, proxy: newProxy(f.t, f.address()), log: new(logs), done: make(chan error, 1)}
 	_, js := f.connect(n.proxy.address())
@@ -155,12 +155,13 @@ func (f *fleet) node(name string, change ...func(*Instance, *toy)) *node {
 			New: func(uint64) *toy {
 				toy := &toy{part: p}
 				for _, c := range change {
-					c(n.Instance, toy)
+					c(toy)
 				}
 				return toy
 			},
 		})
 	}})
+	n.haltTime = 200 * time.Millisecond
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop = cancel
 	ended := make(chan struct{})

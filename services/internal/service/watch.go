@@ -164,6 +164,7 @@ func (i *Instance) owners(s *stage, v view, checkpoints map[string]tvjetstream.S
 		t := s.tenures[partition]
 		others := c.Owner != "" && c.Owner != i.self.ID
 		if t != nil && !t.leaving && others && (t.epoch() != 0 && c.Epoch >= t.epoch() || t.halted != "" && isMember[c.Owner]) {
+			t.lost = true
 			t.leave(fmt.Sprintf("%s has claimed it, in epoch %d", c.Owner, c.Epoch))
 		}
 		switch {
