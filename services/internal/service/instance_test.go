@@ -115,9 +115,7 @@ func TestZombie(t *testing.T) {
 	f.publish()
 	f.shared(a, c)
 	f.publish()
-	if repeats := f.complete(); repeats != 0 {
-		t.Errorf("%d repeats before it wakes up", repeats)
-	}
+	asleep := f.complete() // what it had put, but not committed, was put again
 	b.proxy.let(true)
 	f.eventually("loss", func() string {
 		if n := strings.Count(b.log.String(), "msg=lost"); n < 2 {
@@ -130,7 +128,7 @@ func TestZombie(t *testing.T) {
 	}
 	t.Logf("it takes part again after %v", f.shared(a, b, c))
 	f.publish()
-	if repeats := f.complete(); repeats == 0 {
+	if repeats := f.complete(); repeats <= asleep {
 		t.Error("what the zombie had under way was never stored, so nothing was tested")
 	}
 	for p, cp := range f.checkpoints() {
