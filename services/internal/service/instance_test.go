@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
 	"github.com/trailvane/trailvane/pipeline/runner"
 )
@@ -254,4 +256,39 @@ func TestName(t *testing.T) {
 		t.Errorf("Run = %v, want ErrName and what to do", err)
 	}
 	f.shared(a)
+}
+
+// A process of many stages looks at the members twice a second, and at the checkpoints only now and then.
+func TestAtRestItAsksLittle(t *testing.T) {
+	f := newFleet(t, short)
+	a, b := f.node("a"), f.node("b")
+	f.shared(a, b)
+	f.complete()
+	nc := f.js.Conn()
+	var members, states atomic.Int64
+	for subject, n := range map[string]*atomic.Int64{"KV_MEMBERS": &members, "KV_STATE_toy": &states} {
+		sub, err := nc.Subscribe("$JS.API.DIRECT.GET."+subject, func(*nats.Msg) { n.Add(1) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer sub.Unsubscribe()
+	}
+	settled := func() string {
+		if n := members.Load(); n < 12 {
+			return fmt.Sprintf("%d looks", n)
+		}
+		return ""
+	}
+	f.eventually("looks", settled) // until both have heard of each other's last claims
+	members.Store(0)
+	states.Store(0)
+	f.eventually("looks", func() string {
+		if n := members.Load(); n < 4*looksAnyway {
+			return fmt.Sprintf("%d looks", n)
+		}
+		return ""
+	})
+	if n := states.Load(); n > 6 { // two instances, twice each
+		t.Errorf("checkpoints were read %d times in %d looks", n, members.Load())
+	}
 }

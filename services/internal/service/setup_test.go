@@ -67,7 +67,6 @@ type fleet struct {
 	dir   string
 	port  int
 	ttl   time.Duration
-	mu    sync.Mutex
 	world *broker.Broker
 	js    jetstream.JetStream // of the test
 	sent  [partitions]int
@@ -200,9 +199,9 @@ func (f *fleet) publishTo(p int, body string) {
 func (f *fleet) eventually(what string, missing func() string) time.Duration {
 	f.t.Helper()
 	begin := time.Now()
-	last := ""
 	for deadline := time.After(30 * time.Second); ; {
-		if last = missing(); last == "" {
+		last := missing()
+		if last == "" {
 			return time.Since(begin)
 		}
 		select {
@@ -213,7 +212,7 @@ func (f *fleet) eventually(what string, missing func() string) time.Duration {
 	}
 }
 
-// owners returns the checkpoints by partition.
+// checkpoints returns the checkpoints by partition.
 func (f *fleet) checkpoints() [partitions]schemas.Checkpoint {
 	f.t.Helper()
 	var all [partitions]schemas.Checkpoint
