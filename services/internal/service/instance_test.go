@@ -12,6 +12,7 @@ import (
 
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
 	"github.com/trailvane/trailvane/pipeline/runner"
+	"github.com/trailvane/trailvane/schemas"
 )
 
 // short is a TTL for tests: long enough for a busy machine, short enough to wait for.
@@ -205,6 +206,19 @@ func TestNewerState(t *testing.T) {
 	}
 	if members, err := tvjetstream.Members(t.Context(), f.js); err != nil || len(members) != 0 {
 		t.Errorf("members %v, %v", members, err)
+	}
+}
+
+func TestNewerCheckpoint(t *testing.T) {
+	f := newFleet(t, short)
+	c := schemas.Checkpoint{Owner: "newer", Epoch: 7}
+	body := c.Append(nil)
+	body[1] = 99 // the version, behind the head of the array
+	if _, err := f.js.Publish(t.Context(), "$KV.STATE_toy.checkpoint.2", body); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-f.node("a").done; !errors.Is(err, runner.ErrNewer) {
+		t.Errorf("Run = %v, want ErrNewer", err)
 	}
 }
 
