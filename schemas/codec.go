@@ -23,6 +23,7 @@ const (
 	chunkVersion      = 1
 	eventBatchVersion = 1
 	paneBatchVersion  = 1
+	metricsVersion    = 1
 	findingVersion    = 1
 	tickVersion       = 1
 	endVersion        = 1

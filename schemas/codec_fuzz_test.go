@@ -43,6 +43,7 @@ func fuzz(f *testing.F, name string, m message) {
 func FuzzChunk(f *testing.F)      { fuzz(f, "chunk", new(Chunk)) }
 func FuzzEventBatch(f *testing.F) { fuzz(f, "event_batch", new(EventBatch)) }
 func FuzzPaneBatch(f *testing.F)  { fuzz(f, "pane_batch", new(PaneBatch)) }
+func FuzzMetrics(f *testing.F)    { fuzz(f, "metrics", new(Metrics)) }
 func FuzzFinding(f *testing.F)    { fuzz(f, "finding", new(Finding)) }
 func FuzzTick(f *testing.F)       { fuzz(f, "tick", new(Tick)) }
 func FuzzEnd(f *testing.F)        { fuzz(f, "end", new(End)) }

@@ -21,6 +21,7 @@ import (
 var structs = map[string][]string{
 	"event_batch": {"2.*", "2.*.5.*"},
 	"pane_batch":  {"2.*", "2.*.7.*"},
+	"metrics":     {"9.*"},
 	"finding":     {"15", "16.*", "16.*.1.*", "16.*.2.*", "17", "17.12.*", "17.16"},
 	"checkpoint":  {"7.*"},
 }
@@ -161,7 +162,7 @@ func TestDecodeBoundsItsMemory(t *testing.T) {
 	// Lists that are as long as they say.
 	filler := bytes.Repeat([]byte{fixArray}, 1<<20)
 	for name, m := range samples() {
-		for _, path := range append(structs[name], "1.*", "2.*", "2.*.4.*", "16.*", "7.*") {
+		for _, path := range append(structs[name], "1.*", "2.*", "2.*.4.*", "16.*", "7.*", "8", "9.*", "10") {
 			list := append([]byte{codeArray32, 0, 0x0f, 0xff, 0xff}, filler...)
 			v := generic(t, m.Append(nil)).([]any)
 			head, _, _ := strings.Cut(path, ".")
@@ -241,9 +242,10 @@ func TestDecodeReusesMemory(t *testing.T) {
 		m   message
 		max float64
 	}{
-		"chunk":  {bigChunk(), 0},
-		"events": {bigBatch(), 1}, // the text
-		"panes":  {bigPanes(), 1},
+		"chunk":   {bigChunk(), 0},
+		"events":  {bigBatch(), 1}, // the text
+		"panes":   {bigPanes(), 1},
+		"metrics": {samples()["metrics"], 1},
 	} {
 		body := test.m.Append(nil)
 		got := fresh(test.m)

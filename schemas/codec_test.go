@@ -59,6 +59,15 @@ func samples() map[string]message {
 			},
 			{Account: Account{Alibaba, "1234567890123456"}, Region: "cn-hangzhou", Watermark: -1, Close: true},
 		}},
+		"metrics": &Metrics{
+			Account: Account{AWS, "123456789012"}, Region: "eu-central-1", Hour: 29462700, Events: 1305, Late: 3, Stale: 1,
+			Strings: []string{"", "ec2.amazonaws.com", "RunInstances", "Client.UnauthorizedOperation"},
+			Series: []Series{
+				{Service: 1, Name: 2, Write: true, Minutes: []MinuteCount{{0, 1}, {1, 1200}, {59, 70}}},
+				{Service: 1, Name: 2, ErrorCode: 3, Write: true, Minutes: []MinuteCount{{40, 30}}},
+			},
+			Other: []MinuteCount{{7, 4}},
+		},
 		"finding": &Finding{
 			Kind: CloseFinding, Type: APICallRate, Generation: 7, Account: Account{AWS, "123456789012"},
 			Region: "eu-central-1", Key: "ec2.amazonaws.com/TerminateInstances", Ordinal: 1, Object: "TerminateInstances",

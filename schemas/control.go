@@ -14,10 +14,12 @@ const (
 )
 
 // A Tick moves the event time of the quiet accounts of a lane. Its time is the time at which the broker
-// stored it.
+// stored it, but no later than what the connector knows: that there was nothing unread at a time before, by the
+// broker's clock. So a tick that was stored late, because a stream was full or the broker away, says no more than is
+// true.
 type Tick struct {
 	Lane int
-	Time Minute // zero in RAW, where the stored time stands for it; set by the normalizer
+	Time Minute // in RAW what the connector knows, zero if it leaves that to the stored time; set by the normalizer
 }
 
 // An End says that a bounded input of a lane is over. It carries no time: it closes the minutes seen, no

@@ -51,6 +51,7 @@ func TestGoldenInvalidMessages(t *testing.T) {
 		"chunk":       {"a record longer than the blob", replace("\x0c\x1c", "\x0c\x1d"), "62 bytes of records, want 63"},
 		"event_batch": {"a word that is not in the dictionary", replace("\x01\x02\x00\x04", "\x01\x07\x00\x04"), "word 7 of 7"},
 		"pane_batch":  {"a dictionary without the empty word", replace("\x94\xa0\xb1", "\x93\xb1"), "the dictionary does not begin"},
+		"metrics":     {"a minute behind the hour", replace("\x39\x46", "\x3a\x46"), "minute 60 of an hour"},
 		"finding":     {"a string in place of a rate", replace("\xcb\x40\x23", "\xa8\x40\x23"), "code 0xa8, want a float"},
 		"tick":        {"a time of more than 32 bits", replace("\xce", "\xcf\x00\x00\x00\x01"), "number 4324430036 is not in"},
 		"end":         {"bytes behind the message", func(b []byte) []byte { return append(b, 0) }, "1 bytes behind"},

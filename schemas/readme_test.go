@@ -23,6 +23,7 @@ func TestReadmeListsEveryField(t *testing.T) {
 		"Chunk":      {len(generic(t, samples()["chunk"].Append(nil)).([]any))},
 		"EventBatch": {3, sectionFields, eventRowFields},
 		"PaneBatch":  {3, paneFields, rowFields},
+		"Metrics":    {metricsFields, seriesFields},
 		"Finding":    {findingFields},
 		"Tick":       {tickFields},
 		"End":        {endFields},

@@ -17,6 +17,7 @@ import (
 //	events.<partition>.tick|end|settings
 //	windows.<partition>.<region>.<kind>         WINDOWS_<partition>
 //	windows.<partition>.settings
+//	metrics.<region>.<account>                  METRICS
 //	findings.<partition>.<region>.<type>        FINDINGS_<partition>
 //	insights.<region>.<account>.<type>.<id>     INSIGHTS
 //	dead.<stage>                                DEAD
@@ -101,6 +102,11 @@ func WindowsControl(partition int, kind ControlKind) string {
 	return "windows." + strconv.Itoa(partition) + "." + string(kind)
 }
 
+// MetricsSubject returns the subject of the hours of an account and region.
+func MetricsSubject(region string, a Account) string {
+	return "metrics." + Token(region) + "." + a.Token()
+}
+
 // FindingsSubject returns the subject of a finding. A reset has no region; it travels under "all".
 func FindingsSubject(partition int, region string, t InsightType) string {
 	token := allRegions
@@ -121,14 +127,20 @@ func DeadSubject(stage string) string { return "dead." + stage }
 // InsightsFilter returns the subject filter of the insight events of a region, an account and a type; what is
 // empty is not restricted.
 func InsightsFilter(region string, a Account, t InsightType) string {
-	any := func(token string, restricted bool) string {
-		if restricted {
-			return token
-		}
-		return "*"
+	return "insights." + filterToken(Token(region), region != "") + "." + filterToken(a.Token(), a != Account{}) + "." +
+		filterToken(string(t), t != "") + ".*"
+}
+
+// MetricsFilter returns the subject filter of the hours of a region and an account; what is empty is not restricted.
+func MetricsFilter(region string, a Account) string {
+	return "metrics." + filterToken(Token(region), region != "") + "." + filterToken(a.Token(), a != Account{})
+}
+
+func filterToken(token string, restricted bool) string {
+	if restricted {
+		return token
 	}
-	return "insights." + any(Token(region), region != "") + "." + any(a.Token(), a != Account{}) + "." +
-		any(string(t), t != "") + ".*"
+	return "*"
 }
 
 // LastToken returns the last token of a subject: the format or kind of a raw message, the kind of a windows
@@ -141,7 +153,7 @@ func LastToken(subject string) string {
 func StreamOf(subject string) (string, error) {
 	name, rest, _ := strings.Cut(subject, ".")
 	switch Flow(name) {
-	case InsightsFlow, DeadFlow:
+	case MetricsFlow, InsightsFlow, DeadFlow:
 		if rest != "" {
 			return strings.ToUpper(name), nil
 		}

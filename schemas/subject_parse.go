@@ -15,6 +15,7 @@ const (
 	RawFlow      Flow = "raw"
 	EventsFlow   Flow = "events"
 	WindowsFlow  Flow = "windows"
+	MetricsFlow  Flow = "metrics"
 	FindingsFlow Flow = "findings"
 	InsightsFlow Flow = "insights"
 	DeadFlow     Flow = "dead"
@@ -29,7 +30,7 @@ type Subject struct {
 	Format  string      // of a raw chunk
 	Kind    PaneKind    // of panes
 	Region  string      // token; empty in a raw chunk and in a finding that concerns all regions
-	Account string      // token of an insight's account, see ParseAccountToken
+	Account string      // token of the account of metrics and insights, see ParseAccountToken
 	Type    InsightType // of findings and insights
 	ID      string      // token of an insight's event id
 	Stage   string      // of a dead letter
@@ -62,6 +63,8 @@ func ParseSubject(s string) (Subject, error) {
 		out.Region = rest[0]
 	case out.Flow == WindowsFlow && len(rest) == 2 && isPaneKind(rest[1]):
 		out.Region, out.Kind = rest[0], PaneKind(rest[1])
+	case out.Flow == MetricsFlow && len(rest) == 2:
+		out.Region, out.Account = rest[0], rest[1]
 	case out.Flow == FindingsFlow && len(rest) == 2 && isInsightType(rest[1]):
 		out.Region, out.Type = rest[0], InsightType(rest[1])
 		if out.Region == allRegions {
@@ -89,6 +92,8 @@ func (s Subject) String() string {
 		return number + s.Region
 	case s.Flow == WindowsFlow:
 		return number + s.Region + "." + string(s.Kind)
+	case s.Flow == MetricsFlow:
+		return "metrics." + s.Region + "." + s.Account
 	case s.Flow == FindingsFlow && s.Region == "":
 		return number + allRegions + "." + string(s.Type)
 	case s.Flow == FindingsFlow:

@@ -84,6 +84,8 @@ func TestSubjects(t *testing.T) {
 			Subject{Flow: FindingsFlow, Number: 2, Type: IP}},
 		{FindingsSubject(2, "all", IP), "findings.2." + Token("all") + ".IpInsight", "FINDINGS_2",
 			Subject{Flow: FindingsFlow, Number: 2, Region: Token("all"), Type: IP}},
+		{MetricsSubject("a.b", account), "metrics." + hash + ".alibaba-1234567890123456", "METRICS",
+			Subject{Flow: MetricsFlow, Region: hash, Account: account.Token()}},
 		{InsightSubject("cn-hangzhou", account, AK, id),
 			"insights.cn-hangzhou.alibaba-1234567890123456.AkInsight." + id, "INSIGHTS",
 			Subject{Flow: InsightsFlow, Region: "cn-hangzhou", Account: account.Token(), Type: AK, ID: id}},
@@ -114,7 +116,7 @@ func TestHostileNamesKeepTheForm(t *testing.T) {
 		account := Account{AWS, name}
 		for _, subject := range []string{
 			EventsSubject(1, name), WindowsSubject(1, name, CountsPane), FindingsSubject(1, "r"+name, IP),
-			InsightSubject(name, account, IP, name),
+			InsightSubject(name, account, IP, name), MetricsSubject(name, account),
 		} {
 			got, err := ParseSubject(subject)
 			if err != nil || got.Control != "" || got.Region == "" {
@@ -132,13 +134,13 @@ func TestParseSubjectRefuses(t *testing.T) {
 		"", "raw", "raw.", "raw.0", "raw.x.cloudtrail", "raw.-1.tick", "raw.00.tick", "raw.256.tick", "raw.+1.tick", "raw.0.a.b",
 		"events.0.*", "events.0.eu.west", "windows.0.tick", "windows.0.eu-central-1", "windows.0.eu-central-1.other",
 		"findings.0.eu-central-1.NoInsight", "insights.eu-central-1.aws-1.IpInsight", "insights.a.b.IpInsight.>", "dead", "dead.",
-		"metrics.0.x", "RAW.0.tick", "raw.0.tick.",
+		"metrics", "metrics.eu-central-1", "metrics.a.b.c", "other.0.x", "RAW.0.tick", "raw.0.tick.",
 	} {
 		if got, err := ParseSubject(s); err == nil {
 			t.Errorf("ParseSubject(%q) = %+v, want an error", s, got)
 		}
 	}
-	for _, s := range []string{"", "raw", "raw.0", "raw.01.tick", "raw.256.tick", "raw.0.", "insights", "insights.", "x.0.y"} {
+	for _, s := range []string{"", "raw", "raw.0", "raw.01.tick", "raw.256.tick", "raw.0.", "insights", "insights.", "metrics.", "x.0.y"} {
 		if got, err := StreamOf(s); err == nil {
 			t.Errorf("StreamOf(%q) = %q, want an error", s, got)
 		}
@@ -162,8 +164,24 @@ func TestInsightsFilter(t *testing.T) {
 	}
 }
 
+func TestMetricsFilter(t *testing.T) {
+	for _, test := range []struct {
+		region  string
+		account Account
+		want    string
+	}{
+		{want: "metrics.*.*"},
+		{region: "eu-central-1", want: "metrics.eu-central-1.*"},
+		{region: ">", account: Account{AWS, "1"}, want: "metrics." + Token(">") + ".aws-1"},
+	} {
+		if got := MetricsFilter(test.region, test.account); got != test.want {
+			t.Errorf("MetricsFilter(%q, %v) = %q, want %q", test.region, test.account, got, test.want)
+		}
+	}
+}
+
 func FuzzParseSubject(f *testing.F) {
-	for _, s := range []string{"raw.7.cloudtrail", "windows.2.settings", "findings.2.all.IpInsight", "insights.a.aws-1.IpInsight.b"} {
+	for _, s := range []string{"raw.7.cloudtrail", "windows.2.settings", "findings.2.all.IpInsight", "insights.a.aws-1.IpInsight.b", "metrics.a.aws-1"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

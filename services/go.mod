@@ -14,6 +14,7 @@ require (
 	github.com/trailvane/trailvane/pipeline v0.0.0
 	github.com/trailvane/trailvane/schemas v0.0.0
 	go.uber.org/goleak v1.3.0
+	go.yaml.in/yaml/v3 v3.0.5
 	golang.org/x/sys v0.49.0
 	golang.org/x/term v0.47.0
 )

@@ -59,6 +59,9 @@ func (e *expander) reset(stored io.Reader, size int64) io.Reader {
 	return e
 }
 
+// compressed reports whether the object is.
+func (e *expander) compressed() bool { return e.out != e.in }
+
 func (e *expander) limit(size int64) {
 	if size < maxObject/maxRatio {
 		e.left = min(maxObject, expandFloor+maxRatio*size)

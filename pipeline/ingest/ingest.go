@@ -25,6 +25,12 @@ type Object struct {
 	Name string // unique in its connector; the parts of its path are separated by "/"
 	Size int64  // of what is stored, bytes
 	Tag  string // changes when the content does; if it is empty, the plan makes one from the content
+
+	// For objects without a tag that are followed. Modified is when the content changed last, Unix nanoseconds, 0 if
+	// unknown: while it and the size are the same, so is the content. Settled says that this was long ago, so that what
+	// is incomplete will stay so.
+	Modified int64
+	Settled  bool
 }
 
 // A Connector reads logs from outside.
@@ -58,6 +64,7 @@ const (
 	Insight Reason = "insight"   // the vendor's own insights
 	Empty   Reason = "empty"     // it holds no record and nothing else
 	NotALog Reason = "not_a_log" // none of its first records is of a known format
+	Renamed Reason = "renamed"   // its content was read under another name
 )
 
 // Progress counts what was read, for a progress bar. Its methods may be called at any time.
@@ -72,8 +79,9 @@ func (p *Progress) Bytes() (done, total int64) { return p.bytes.Load(), p.totalB
 func (p *Progress) Objects() (done, total int64) { return p.objects.Load(), p.totalObjects.Load() }
 
 // start counts the entries before a place as done.
-func (p *Progress) start(entries []Entry, place int) {
+func (p *Progress) start(plan *Plan, place int) {
 	var bytes, totalBytes, objects, totalObjects int64
+	entries := plan.entries
 	for i := range entries {
 		if entries[i].Control != "" {
 			continue

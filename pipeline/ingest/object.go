@@ -65,6 +65,10 @@ type objectReader struct {
 	progress  *Progress
 	put       func(offset uint64, subject string, body func() []byte)
 
+	// Of an input that is followed. An object is planned as far as it is complete, so what is behind that now changes
+	// nothing. An object that cannot be opened is an error, unless the caller is sure that the plan says all that is known.
+	followed, sure bool
+
 	expand expander
 	split  *Splitter
 	stored storedReader
@@ -82,8 +86,8 @@ type objectReader struct {
 	over  bool // the dead letter about the rest was put
 }
 
-// open starts an object, of which the content may be gone. An error is passing.
-func (r *objectReader) open(ctx context.Context, e *Entry, gone bool) error {
+// open starts an object, whose content has a name now; without one it is gone. An error is passing.
+func (r *objectReader) open(ctx context.Context, e *Entry, name string) error {
 	r.entry = e
 	r.report = report{Object: e.Name, Skip: e.Skip}
 	r.subject, r.held, r.size, r.dead = "", r.held[:0], 0, 0
@@ -96,11 +100,11 @@ func (r *objectReader) open(ctx context.Context, e *Entry, gone bool) error {
 		r.subject = schemas.RawSubject(r.lane, r.format)
 		r.report.Format = r.format
 	}
-	r.stored = storedReader{left: e.Size, progress: r.progress}
+	r.stored = storedReader{left: e.Size, progress: r.progress, probed: r.followed}
 	if e.Skip != "" {
 		return nil
 	}
-	if gone {
+	if name == "" {
 		r.final(Changed, "the object was replaced before it was read")
 		return nil
 	}
@@ -108,10 +112,12 @@ func (r *objectReader) open(ctx context.Context, e *Entry, gone bool) error {
 		r.final(Unreadable, e.Problem)
 		return nil
 	}
-	stored, err := r.connector.Open(ctx, e.Object)
+	o := e.Object
+	o.Name = name
+	stored, err := r.connector.Open(ctx, o)
 	switch {
 	case err == nil:
-	case errors.Is(err, ErrUnreadable):
+	case errors.Is(err, ErrUnreadable) && (r.sure || !r.followed):
 		r.final(Unreadable, err.Error())
 		return nil
 	default:

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/cespare/xxhash/v2"
@@ -21,9 +22,12 @@ const (
 	pageBytes   = 512 << 10 // well below the 1 MiB of a message
 	commitPages = 16        // 8 MiB in one atomic batch
 
-	pageVersion = 1
-	planVersion = "plan 1"
+	pageVersion = 2 // 1 had no times of modification and no former names
+	planVersion = "plan 2"
 )
+
+// planVersions are those that can be read.
+var planVersions = []string{"plan 1", planVersion}
 
 // pages is what is known of the stored pages.
 type pages struct {
@@ -52,7 +56,7 @@ func (p *Plan) load(ctx context.Context, store runner.Store) error {
 	if err != nil {
 		return fmt.Errorf("load the plan: %w", err)
 	}
-	if cp.Constants != "" && cp.Constants != planVersion {
+	if cp.Constants != "" && !slices.Contains(planVersions, cp.Constants) {
 		return fmt.Errorf("load the plan: %w: %q", runner.ErrNewer, cp.Constants)
 	}
 	bodies := make(map[string][]byte, cp.Keys)
@@ -67,11 +71,17 @@ func (p *Plan) load(ctx context.Context, store runner.Store) error {
 		}
 		p.pages.sum = sum
 		sum += pageHash(page, body)
-		before := len(p.entries)
-		if p.entries, err = decodePage(p.entries, body); err != nil {
+		entries, err := decodePage(nil, body)
+		if err != nil {
 			return fmt.Errorf("load the plan: %w: page %d: %w", runner.ErrCorrupt, page, err)
 		}
-		p.pages.last, p.pages.body, p.pages.entries = page, body, len(p.entries)-before
+		for i := range entries {
+			if was := entries[i].Was; was < 0 || was > len(p.entries)+i {
+				return fmt.Errorf("load the plan: %w: page %d: %w", runner.ErrCorrupt, page, errPage)
+			}
+			p.add(entries[i])
+		}
+		p.pages.last, p.pages.body, p.pages.entries = page, body, len(entries)
 	}
 	if sum != cp.Sum || uint64(len(bodies)) != cp.Keys {
 		return fmt.Errorf("load the plan: %w: %d pages with sum %x, not %d with %x",
@@ -84,11 +94,15 @@ func (p *Plan) load(ctx context.Context, store runner.Store) error {
 
 // commit stores the entries that are not yet stored.
 func (p *Plan) commit(ctx context.Context, store runner.Store) error {
+	if p.Len() > maxPlaces {
+		return fmt.Errorf("commit the plan: %d objects in one lane, at most %d fit: use more lanes", p.Len(), maxPlaces)
+	}
 	changed := make(map[string][]byte)
 	g := &p.pages
 	for p.stored < len(p.entries) {
 		entry := p.entries[p.stored].append(nil)
-		if g.entries >= pageEntries || len(g.body)+len(entry) > pageBytes && g.entries > 0 {
+		full := g.entries >= pageEntries || len(g.body)+len(entry) > pageBytes
+		if g.entries > 0 && (full || g.body[0] != pageVersion) {
 			changed[pageKey(g.last)] = g.body
 			g.sum += pageHash(g.last, g.body)
 			g.last, g.entries, g.body = g.last+1, 0, nil
@@ -137,7 +151,7 @@ func (e *Entry) append(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(len(s)))
 		b = append(b, s...)
 	}
-	for _, n := range []int64{e.Size, e.Time, e.From} {
+	for _, n := range []int64{e.Size, e.Time, e.From, e.Modified, int64(e.Was)} {
 		b = binary.AppendVarint(b, n)
 	}
 	return b
@@ -147,14 +161,16 @@ var errPage = errors.New("malformed page")
 
 // decodePage appends the entries of a page.
 func decodePage(entries []Entry, b []byte) ([]Entry, error) {
-	if len(b) == 0 || b[0] != pageVersion {
+	if len(b) == 0 || b[0] != 1 && b[0] != pageVersion {
 		return entries, fmt.Errorf("%w: version", errPage)
 	}
+	version := b[0]
 	text := string(b[1:]) // all strings of the page alias it
 	b = b[1:]
 	for len(b) > 0 {
 		var e Entry
 		var skip, control, body string
+		var was int64
 		for _, s := range []*string{&e.Name, &e.Tag, &e.Account, &e.Format, &skip, &e.Problem, &control, &body} {
 			n, size := binary.Uvarint(b)
 			if size <= 0 || n > uint64(len(b)-size) {
@@ -168,13 +184,18 @@ func decodePage(entries []Entry, b []byte) ([]Entry, error) {
 		if body != "" {
 			e.Body = []byte(body)
 		}
-		for _, n := range []*int64{&e.Size, &e.Time, &e.From} {
+		numbers := []*int64{&e.Size, &e.Time, &e.From, &e.Modified, &was}
+		if version == 1 {
+			numbers = numbers[:3]
+		}
+		for _, n := range numbers {
 			v, size := binary.Varint(b)
 			if size <= 0 {
 				return entries, errPage
 			}
 			*n, b = v, b[size:]
 		}
+		e.Was = int(was)
 		entries = append(entries, e)
 	}
 	return entries, nil

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path"
 	"slices"
 	"strconv"
 
@@ -18,6 +19,9 @@ import (
 
 // maxPlaces bounds the entries of a plan, because record numbers have 24 bits for the place.
 const maxPlaces = 1<<24 - 2
+
+// unknownTime orders what is of no use as a log, or unlike any: it must not move time for the others.
+const unknownTime = math.MaxInt64
 
 // peekSize bounds what is read of an object to find the time of its first event.
 const peekSize = 64 << 10
@@ -31,6 +35,7 @@ type Entry struct {
 	From    int64  // what is before this offset, uncompressed, was in an earlier entry
 	Skip    Reason // why it is not read, empty if it is
 	Problem string // why it cannot be read, empty if nothing is known
+	Was     int    // place of the entry that has the same content, as far as it goes, under another name; 0 if none
 
 	Control schemas.ControlKind // of a control record, which is no object
 	Body    []byte
@@ -65,6 +70,90 @@ type Plan struct {
 	stored  int // entries that are committed
 	pages   pages
 	found   Found
+
+	feeds   bool             // there are objects that may be logs
+	index   map[string]known // objects by name
+	moves   map[string][]int // places with Was, by the name that their content had before
+	folders map[string][]int // the last places of each folder whose objects may be renamed
+}
+
+// known is where an object's present content stands in a plan.
+type known struct{ first, last int }
+
+// maxRecent bounds the entries of a folder among which the former name of an object is looked for. What is rotated away
+// was written last, and nobody keeps more generations.
+const maxRecent = 64
+
+// add appends entries.
+func (p *Plan) add(entries ...Entry) {
+	if p.index == nil {
+		p.index, p.moves, p.folders = make(map[string]known), make(map[string][]int), make(map[string][]int)
+	}
+	for _, e := range entries {
+		p.entries = append(p.entries, e)
+		if e.Control != "" {
+			continue
+		}
+		p.feeds = p.feeds || e.Skip == ""
+		place := p.Len()
+		k, ok := p.index[e.Name]
+		if !ok || e.From == 0 || e.Was != 0 {
+			k.first = place
+		}
+		k.last = place
+		p.index[e.Name] = k
+		if e.Was != 0 {
+			name := p.at(e.Was).Name
+			p.moves[name] = append(p.moves[name], place)
+		}
+		if e.Format == "" && e.Tag != "" && e.Size > 0 { // vendors never rename what they have delivered
+			dir := path.Dir(e.Name)
+			recent := append(p.folders[dir], place)
+			p.folders[dir] = recent[max(0, len(recent)-maxRecent):]
+		}
+	}
+}
+
+// at returns the entry at a place. It must not be changed.
+func (p *Plan) at(place int) *Entry { return &p.entries[place-1] }
+
+// latest returns the last entry of an object, nil if there is none.
+func (p *Plan) latest(name string) *Entry {
+	if k, ok := p.index[name]; ok {
+		return p.at(k.last)
+	}
+	return nil
+}
+
+// content returns the name that the content of a place has now; ok is false if a later place has other content under its
+// name, and none has this one under another.
+func (p *Plan) content(place int) (name string, ok bool) {
+	name = p.at(place).Name
+	if place >= p.index[name].first {
+		return name, true
+	}
+	return p.moved(place)
+}
+
+// moved returns another name that has the content of a place, if there is one.
+func (p *Plan) moved(place int) (name string, ok bool) {
+	name = p.at(place).Name
+	moves := p.moves[name]
+	i := slices.IndexFunc(moves, func(m int) bool { return p.at(m).Was >= place })
+	if i < 0 || p.begins(name, place+1, p.at(moves[i]).Was) {
+		return "", false
+	}
+	return p.content(moves[i]) // a later place, so this ends
+}
+
+// begins reports whether one of some places begins other content of a name.
+func (p *Plan) begins(name string, from, to int) bool {
+	for place := from; place <= to; place++ {
+		if e := p.at(place); e.Name == name && e.Control == "" && (e.From == 0 || e.Was != 0) {
+			return true
+		}
+	}
+	return false
 }
 
 // Found says what the objects were compared with the plan before.
@@ -89,22 +178,6 @@ func (p *Plan) Objects() int {
 	return n
 }
 
-// replaced returns the places of objects whose whole content a later place has anew.
-func (p *Plan) replaced() map[int]bool {
-	gone := make(map[int]bool)
-	newest := make(map[string]bool)
-	for i, e := range slices.Backward(p.entries) {
-		switch {
-		case e.Control != "":
-		case newest[e.Name]:
-			gone[i+1] = true
-		case e.From == 0:
-			newest[e.Name] = true
-		}
-	}
-	return gone
-}
-
 // MakePlan reads the plan of a lane, appends the objects that are new or have grown in the order of their time, and
 // commits it. When it returns, the order is settled. If it is interrupted, a part may be committed; the next call goes on.
 func MakePlan(ctx context.Context, c PlanConfig) (*Plan, error) {
@@ -119,24 +192,26 @@ func MakePlan(ctx context.Context, c PlanConfig) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(fresh, func(a, b Entry) int {
-		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Name, b.Name))
-	})
-	if c.Settings != nil {
-		s := *c.Settings
-		s.Lane = c.Lane
-		p.control(schemas.SettingsControl, s.Append(nil))
-	}
-	p.entries = append(p.entries, fresh...)
+	p.extend(c.Settings, fresh)
 	if c.End != nil {
 		e := *c.End
 		e.Lane = c.Lane
 		p.control(schemas.EndControl, e.Append(nil))
 	}
-	if len(p.entries) > maxPlaces {
-		return nil, fmt.Errorf("%d objects in one lane, at most %d fit", len(p.entries), maxPlaces)
-	}
 	return p, p.commit(ctx, c.Store)
+}
+
+// extend appends settings, if there are any, and objects in the order of their time.
+func (p *Plan) extend(settings *schemas.Settings, fresh []Entry) {
+	slices.SortFunc(fresh, func(a, b Entry) int {
+		return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(a.Name, b.Name))
+	})
+	if settings != nil {
+		s := *settings
+		s.Lane = p.lane
+		p.control(schemas.SettingsControl, s.Append(nil))
+	}
+	p.add(fresh...)
 }
 
 // control appends a control record, if it says something new: settings unlike the last ones, an end that is not yet there.
@@ -152,17 +227,11 @@ func (p *Plan) control(kind schemas.ControlKind, body []byte) {
 			break // there is something behind the last end
 		}
 	}
-	p.entries = append(p.entries, Entry{Control: kind, Body: body})
+	p.add(Entry{Control: kind, Body: body})
 }
 
 // compare returns entries for what the connector has and the plan does not.
 func (p *Plan) compare(ctx context.Context, c PlanConfig) ([]Entry, error) {
-	last := make(map[string]int, len(p.entries))
-	for i := range p.entries {
-		if p.entries[i].Control == "" {
-			last[p.entries[i].Name] = i
-		}
-	}
 	look := looker{connector: c.Connector, eventTime: c.EventTime}
 	var fresh []Entry
 	for o, err := range c.Connector.List(ctx) {
@@ -182,11 +251,7 @@ func (p *Plan) compare(ctx context.Context, c PlanConfig) ([]Entry, error) {
 		}
 		c.Progress.totalObjects.Add(1)
 		c.Progress.totalBytes.Add(o.Size)
-		var before *Entry
-		if i, ok := last[o.Name]; ok {
-			before = &p.entries[i]
-		}
-		known, err := look.at(ctx, &e, before, c.Remember)
+		known, err := look.at(ctx, &e, p.latest(o.Name), c.Remember)
 		if err != nil {
 			return nil, err
 		}
@@ -225,7 +290,7 @@ func (l *looker) at(ctx context.Context, e, before *Entry, remember bool) (known
 		return true, nil
 	}
 	if e.Time == 0 {
-		e.Time = math.MaxInt64 // of no use as a log, or unlike any: it must not move time for the others
+		e.Time = unknownTime
 		if e.Problem == "" && e.Skip == "" && l.eventTime != nil {
 			return false, l.peek(ctx, e)
 		}
@@ -259,6 +324,75 @@ func (l *looker) tag(ctx context.Context, e, before *Entry) error {
 	}
 	e.Tag = contentTag(h.Sum64())
 	return nil
+}
+
+// compare makes a tag of an object's content. If its beginning is in a plan, as the content of its own name or of another
+// one in the folder, only what is behind that is new. Whole is false if there is less of it than was listed: it is being
+// replaced.
+func (l *looker) compare(ctx context.Context, e, before *Entry, p *Plan) (whole bool, err error) {
+	own := p.index[e.Name].last
+	var formers []int
+	if before != nil {
+		formers = append(formers, own)
+	}
+	if e.Format == "" {
+		formers = append(formers, p.folders[path.Dir(e.Name)]...)
+	}
+	formers = slices.DeleteFunc(formers, func(place int) bool {
+		f := p.at(place)
+		return f.Tag == "" || f.Size == 0 || f.Size > e.Size || f.Name == e.Name && place != own
+	})
+	slices.SortStableFunc(formers, func(a, b int) int { return cmp.Compare(p.at(a).Size, p.at(b).Size) })
+
+	stored, err := l.open(ctx, e)
+	if stored == nil {
+		return true, err
+	}
+	defer stored.Close()
+	h := xxhash.New() // against accidents: who may write logs can write anything
+	match, size := 0, int64(0)
+	for _, place := range formers {
+		f := p.at(place)
+		n, err := io.CopyN(h, stored, f.Size-size)
+		if size += n; err != nil {
+			return l.unread(e, err)
+		}
+		if contentTag(h.Sum64()) == f.Tag && (match == 0 || match != own) {
+			match = place
+		}
+	}
+	if _, err := io.CopyN(h, stored, e.Size-size); err != nil {
+		return l.unread(e, err)
+	}
+	e.Tag = contentTag(h.Sum64())
+	if match == 0 {
+		return true, nil
+	}
+	former := p.at(match)
+	if match != own {
+		e.Was = match
+	}
+	if former.Size == e.Size {
+		if match != own {
+			e.Skip = Renamed
+		}
+		return true, nil
+	}
+	again, err := l.open(ctx, e)
+	if again == nil {
+		return true, err
+	}
+	defer again.Close()
+	e.From = l.wholeUpTo(io.LimitReader(again, former.Size), former.Size)
+	return true, nil
+}
+
+// unread says what an error of reading means.
+func (l *looker) unread(e *Entry, err error) (whole bool, _ error) {
+	if errors.Is(err, io.EOF) {
+		return false, nil
+	}
+	return false, fmt.Errorf("read %s: %w", e.Name, err)
 }
 
 func contentTag(sum uint64) string { return "xxh64:" + strconv.FormatUint(sum, 16) }

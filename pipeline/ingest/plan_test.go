@@ -237,7 +237,7 @@ func (i *interrupted) Commit(ctx context.Context, partition string, c schemas.Ch
 }
 
 func FuzzDecodePage(f *testing.F) {
-	e := Entry{Object: Object{"name", 3, "tag"}, Account: "1", Time: 5, From: 7, Skip: Digest, Body: []byte("x")}
+	e := Entry{Object: Object{Name: "name", Size: 3, Tag: "tag", Modified: 9}, Account: "1", Time: 5, From: 7, Skip: Digest, Body: []byte("x"), Was: 2}
 	f.Add(e.append([]byte{pageVersion}))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		entries, err := decodePage(nil, b)

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"github.com/trailvane/trailvane/pipeline/runner"
@@ -30,7 +31,7 @@ type SourceConfig struct {
 // records, byte for byte. A jump reads the object from its start, without putting together what is before the position.
 type Source struct {
 	plan    *Plan
-	gone    map[int]bool // places of content that was replaced since; a later place has what there is now
+	follow  *follower // nil if the plan does not grow
 	reader  objectReader
 	records []runner.Record
 	bytes   int
@@ -48,7 +49,7 @@ var _ runner.Source = (*Source)(nil)
 
 // NewSource returns a reader of a plan.
 func NewSource(c SourceConfig) *Source {
-	s := &Source{plan: c.Plan, gone: c.Plan.replaced()}
+	s := &Source{plan: c.Plan}
 	s.reader = objectReader{
 		connector: c.Connector, lane: c.Plan.lane, format: c.Format, detect: c.Detect, progress: c.Progress, put: s.put,
 	}
@@ -56,21 +57,35 @@ func NewSource(c SourceConfig) *Source {
 }
 
 // Info says what the plan holds. It is the same input for ever.
-func (s *Source) Info(context.Context) (runner.Info, error) {
-	return runner.Info{ID: planPartition(s.plan.lane), First: 1, Last: uint64(len(s.plan.entries)+1)<<offsetBits - 1}, nil
+func (s *Source) Info(ctx context.Context) (runner.Info, error) {
+	if s.follow != nil {
+		if err := s.load(ctx); err != nil {
+			return runner.Info{}, err
+		}
+	}
+	return runner.Info{ID: planPartition(s.plan.lane), First: 1, Last: uint64(s.plan.Len()+1)<<offsetBits - 1}, nil
 }
 
 // Read returns the records behind a position, at least one. The bodies are never used again, so they may be kept.
 func (s *Source) Read(ctx context.Context, after uint64) ([]runner.Record, error) {
+	if s.follow != nil {
+		return s.readFollowed(ctx, after)
+	}
 	if !s.began || after != s.pos {
 		s.jump(after)
 	}
+	records, err := s.read(ctx)
+	if err == nil && len(records) == 0 {
+		return nil, io.EOF
+	}
+	return records, err
+}
+
+// read returns the next records of the plan, none at its end.
+func (s *Source) read(ctx context.Context) ([]runner.Record, error) {
 	clear(s.records)
 	s.records, s.bytes = s.records[:0], 0
-	for s.bytes < readBytes {
-		if s.place > len(s.plan.entries) {
-			break
-		}
+	for s.bytes < readBytes && s.place <= s.plan.Len() {
 		if err := ctx.Err(); err != nil && len(s.records) == 0 {
 			return nil, err
 		} else if err != nil {
@@ -82,9 +97,6 @@ func (s *Source) Read(ctx context.Context, after uint64) ([]runner.Record, error
 			}
 			return nil, err
 		}
-	}
-	if len(s.records) == 0 {
-		return nil, io.EOF
 	}
 	return s.records, nil
 }
@@ -102,22 +114,30 @@ func (s *Source) jump(after uint64) {
 		s.pos = after
 	case s.place == 0:
 		s.place, s.pos = 1, after
+	case s.place <= s.plan.Len() && s.plan.at(s.place).Control == schemas.TickControl:
+		s.place++ // ticks are of the moment
+		s.pos = after
 	}
 	if p := s.reader.progress; p != nil {
-		p.start(s.plan.entries, s.place)
+		p.start(s.plan, s.place)
 	}
 }
 
 // step reads a little of the entry at the place.
 func (s *Source) step(ctx context.Context) error {
-	e := &s.plan.entries[s.place-1]
-	if e.Control != "" {
+	e := s.plan.at(s.place)
+	switch e.Control {
+	case "":
+	case schemas.TickControl:
+		s.place++
+		return nil
+	default:
 		s.put(lastOffset, schemas.RawSubject(s.plan.lane, string(e.Control)), func() []byte { return e.Body })
 		s.place++
 		return nil
 	}
 	if !s.opened {
-		if err := s.reader.open(ctx, e, s.gone[s.place]); err != nil {
+		if err := s.open(ctx, e); err != nil {
 			return err
 		}
 		s.opened = true
@@ -127,6 +147,25 @@ func (s *Source) step(ctx context.Context) error {
 		s.place++
 	}
 	return nil
+}
+
+// open opens the object at the place.
+func (s *Source) open(ctx context.Context, e *Entry) error {
+	name, _ := s.plan.content(s.place)
+	err := s.reader.open(ctx, e, name)
+	if s.follow == nil || !errors.Is(err, ErrUnreadable) {
+		return err
+	}
+	// It may have another name by now, or all that is below its folder is out of reach for a while.
+	if err := s.poll(ctx); err != nil {
+		return err
+	}
+	if other, ok := s.plan.moved(s.place); ok {
+		name = other
+	}
+	s.reader.sure = true
+	defer func() { s.reader.sure = false }()
+	return s.reader.open(ctx, e, name)
 }
 
 // put appends a record, unless it was returned before.

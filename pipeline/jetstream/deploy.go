@@ -6,10 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/trailvane/trailvane/schemas"
 )
 
 // A Topology is what a deployment consists of. Identity is decided once; the rest may be changed by deploying again.
@@ -17,23 +20,36 @@ type Topology struct {
 	Identity
 
 	Stages   []string // whose state buckets exist, for example "normalizer"
-	Replicas int      // of every stream and bucket; 1 if zero
+	Replicas int      // of every stream and bucket, at least; 1 if zero
 	Memory   bool     // keep everything in memory, for tests
 
-	// Byte limits, each of one stream or bucket; 0 is none. The server reserves them, and a full RAW, EVENTS, WINDOWS or
-	// FINDINGS refuses new records, so that the writers wait. Set all or none: a stream without a limit can fill the
-	// server, and then commits are refused too. A bucket checks its limit before the old values of a commit go, so that
-	// StateBytes must hold the state of all partitions and once more what a commit changes: twice the state is safe.
+	// Readers says which streams a stage reads. All are registered when they are deployed first, see [Readers].
+	Readers map[string]schemas.Flow
+
+	// Trim lets readers purge what all registered readers of a stream have had, but for the last KeepTail messages.
+	Trim     bool
+	KeepTail uint64
+
+	// StorageLimit is what [Topology.Share] has shared, bytes; 0 if it has not. It is stored with the deployment.
+	StorageLimit int64
+
+	// Byte limits, each of one stream or bucket; 0 leaves one that is there as it is, and a new one without. The server reserves
+	// them, and a full RAW, EVENTS, WINDOWS or FINDINGS refuses new records, so that the writers wait. Set all or none, best by
+	// [Topology.Share]: a stream without a limit can fill the server, and then commits are refused too. A bucket checks its
+	// limit before the old values of a commit go, so that StateBytes must hold the state of all partitions and once more what
+	// a commit changes; a commit can change everything, so twice the state is safe.
 	RawBytes      int64
 	EventsBytes   int64
 	WindowsBytes  int64
 	FindingsBytes int64
+	MetricsBytes  int64
 	InsightsBytes int64
 	DeadBytes     int64
 	StateBytes    int64
 
-	// How long messages are kept; 0 is for ever. Insights and dead letters have a default in [DefaultTopology].
+	// How long messages are kept; 0 is for ever. They have defaults in [DefaultTopology].
 	InsightsAge time.Duration
+	MetricsAge  time.Duration
 	DeadAge     time.Duration
 }
 
@@ -47,15 +63,18 @@ type Identity struct {
 	Budget     float64 `json:"budget"`
 }
 
-// DefaultTopology returns a topology without byte limits, whose insights and dead letters are kept as long as documented:
-// 93 days, because the vendors' queries reach back 90 and the weekend may pass; 30 days for dead letters.
+// DefaultTopology returns a topology without byte limits that trims, and keeps as long as documented: insights 93 days, because
+// the vendors' queries reach back 90 and the weekend may pass; metrics 90 days; dead letters 30 days.
 func DefaultTopology(id Identity, stages ...string) Topology {
 	const day = 24 * time.Hour
-	return Topology{Identity: id, Stages: stages, InsightsAge: 93 * day, DeadAge: 30 * day}
+	return Topology{
+		Identity: id, Stages: stages, Trim: true, InsightsAge: 93 * day, MetricsAge: 90 * day, DeadAge: 30 * day,
+	}
 }
 
 // Names of streams and buckets that are not numbered.
 const (
+	MetricsStream    = "METRICS"
 	InsightsStream   = "INSIGHTS"
 	DeadStream       = "DEAD"
 	DeploymentBucket = "DEPLOYMENT"
@@ -80,25 +99,63 @@ var ErrIdentity = errors.New("the deployment was created otherwise")
 // minDuplicates is the shortest duplicate window that a server takes. Trailvane never sends message ids.
 const minDuplicates = 100 * time.Millisecond
 
-// Deploy creates what is missing of a deployment and adjusts limits of what is there. It is safe to call at every start,
-// from several processes at once. An error that wraps [ErrIdentity] names both values.
+// Deploy creates what is missing of a deployment and adjusts what is there: limits in bytes, ages of what is kept, more
+// replicas, and abilities that a stream lacks. It is safe to call at every start, from several processes at once, and brings
+// a deployment of an earlier version up to date. What somebody has configured so that a promise breaks is reported by a
+// [PromiseError] and left as it is; then nothing is changed. An error that wraps [ErrIdentity] names both values.
 func Deploy(ctx context.Context, js jetstream.JetStream, t Topology) error {
 	if err := t.check(); err != nil {
 		return err
 	}
-	// The identity first: of two processes that create a deployment, one decides.
-	if err := ensureStream(ctx, js, t.bucket(DeploymentBucket, 1<<20)); err != nil {
+	switch id, err := ReadIdentity(ctx, js); {
+	case errors.Is(err, jetstream.ErrBucketNotFound), errors.Is(err, jetstream.ErrKeyNotFound):
+	case err != nil:
+		return err
+	default:
+		if err := id.compare(t.Identity); err != nil {
+			return err
+		}
+	}
+	wanted := append([]jetstream.StreamConfig{t.bucket(DeploymentBucket, deploymentBytes)}, t.streams()...)
+	found, err := inspect(ctx, js, wanted)
+	if err != nil {
+		return err
+	}
+	// The identity comes first: of two processes that create a deployment, one decides.
+	if err := ensureStream(ctx, js, found[0], wanted[0]); err != nil {
 		return err
 	}
 	if err := t.claim(ctx, js); err != nil {
 		return err
 	}
-	for _, c := range t.streams() {
-		if err := ensureStream(ctx, js, c); err != nil {
+	for i := 1; i < len(wanted); i++ {
+		if err := ensureStream(ctx, js, found[i], wanted[i]); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := t.keepStorageLimit(ctx, js); err != nil {
+		return err
+	}
+	return t.register(ctx, js)
+}
+
+// inspect looks up streams, nil if there is none, and returns an error if they cannot become what is wanted.
+func inspect(ctx context.Context, js jetstream.JetStream, wanted []jetstream.StreamConfig) ([]*jetstream.StreamInfo, error) {
+	found := make([]*jetstream.StreamInfo, len(wanted))
+	var problems []Problem
+	for i := range wanted {
+		var err error
+		if found[i], err = lookUp(ctx, js, wanted[i].Name); err != nil {
+			return nil, err
+		}
+		if found[i] != nil {
+			problems = append(problems, compare(found[i], &wanted[i])...)
+		}
+	}
+	if len(problems) > 0 {
+		return nil, &PromiseError{problems}
+	}
+	return found, checkRoom(ctx, js, wanted, found)
 }
 
 func (t *Topology) check() error {
@@ -108,7 +165,7 @@ func (t *Topology) check() error {
 	case t.Partitions < 1 || t.Partitions > 32:
 		return fmt.Errorf("%d partitions: 1 to 32 are possible", t.Partitions)
 	}
-	return nil
+	return t.checkTail()
 }
 
 // ReadIdentity returns what a deployment was created with; jetstream.ErrKeyNotFound or ErrBucketNotFound if it was not.
@@ -181,16 +238,14 @@ func (t *Topology) streams() []jetstream.StreamConfig {
 			t.queue(WindowsStream(p), "windows."+n+".>", t.WindowsBytes),
 			t.queue(FindingsStream(p), "findings."+n+".>", t.FindingsBytes))
 	}
-	insights := t.base(InsightsStream, "insights.>", t.InsightsBytes)
-	insights.MaxAge = t.InsightsAge
 	// Full means that the oldest goes: whoever looks wants the newest, and nothing downstream depends on the old ones.
-	insights.Discard = jetstream.DiscardOld
-	dead := t.base(DeadStream, "dead.>", t.DeadBytes)
-	dead.MaxAge = t.DeadAge
-	dead.Discard = jetstream.DiscardOld
 	members := t.bucket(MembersBucket, 1<<20)
 	members.MaxAge = membersAge
-	all = append(all, insights, dead, members)
+	all = append(all,
+		t.kept(MetricsStream, "metrics.>", t.MetricsBytes, t.MetricsAge),
+		t.kept(InsightsStream, "insights.>", t.InsightsBytes, t.InsightsAge),
+		t.kept(DeadStream, "dead.>", t.DeadBytes, t.DeadAge),
+		members)
 	for _, stage := range t.Stages {
 		all = append(all, t.bucket(StateBucket(stage), t.StateBytes))
 	}
@@ -230,6 +285,14 @@ func (t *Topology) queue(name, subject string, limit int64) jetstream.StreamConf
 	return c
 }
 
+// kept is a stream that people read: the oldest goes by age, or when it is full.
+func (t *Topology) kept(name, subject string, limit int64, age time.Duration) jetstream.StreamConfig {
+	c := t.base(name, subject, limit)
+	c.Discard = jetstream.DiscardOld
+	c.MaxAge = age
+	return c
+}
+
 // bucket is a KV bucket as the client library would make it, but with atomic batches from the start.
 func (t *Topology) bucket(name string, limit int64) jetstream.StreamConfig {
 	c := t.base(bucketStream(name), "$KV."+name+".>", limit)
@@ -241,13 +304,46 @@ func (t *Topology) bucket(name string, limit int64) jetstream.StreamConfig {
 	return c
 }
 
-// ensureStream creates a stream, or changes the limits of one that is there. What cannot be changed stays an error of the
-// server: it names the field.
-func ensureStream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfig) error {
+// lookUp returns what the server says about a stream, or nil if there is none.
+func lookUp(ctx context.Context, js jetstream.JetStream, name string) (*jetstream.StreamInfo, error) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	if _, err := js.CreateOrUpdateStream(ctx, c); err != nil {
-		return fmt.Errorf("deploy %s: %w", c.Name, err)
+	stream, err := js.Stream(ctx, name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("look up %s: %w", name, err)
 	}
-	return nil
+	return stream.CachedInfo(), nil
+}
+
+// ensureStream creates a stream, or adjusts the one that was found.
+func ensureStream(
+	ctx context.Context, js jetstream.JetStream, found *jetstream.StreamInfo, want jetstream.StreamConfig,
+) error {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	if found == nil {
+		_, err := js.CreateStream(ctx, want) // of two processes that create the same one, both succeed
+		if !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return explain(err, &want)
+		}
+		// Somebody has just made another one.
+		if found, err = lookUp(ctx, js, want.Name); err != nil {
+			return err
+		}
+		if found == nil {
+			return fmt.Errorf("deploy %s: somebody creates and deletes it", want.Name)
+		}
+		if problems := compare(found, &want); len(problems) > 0 {
+			return &PromiseError{problems}
+		}
+	}
+	adjusted := adjust(found.Config, &want)
+	if reflect.DeepEqual(adjusted, found.Config) {
+		return nil
+	}
+	_, err := js.UpdateStream(ctx, adjusted)
+	return explain(err, &want)
 }

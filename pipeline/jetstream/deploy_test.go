@@ -24,7 +24,7 @@ func TestDeployMakesAllStreams(t *testing.T) {
 	}
 	slices.Sort(got)
 	want := "DEAD EVENTS_0 EVENTS_1 EVENTS_2 FINDINGS_0 FINDINGS_1 FINDINGS_2 INSIGHTS KV_DEPLOYMENT KV_MEMBERS KV_STATE_normalizer " +
-		"RAW_0 RAW_1 WINDOWS_0 WINDOWS_1 WINDOWS_2"
+		"METRICS RAW_0 RAW_1 WINDOWS_0 WINDOWS_1 WINDOWS_2"
 	if strings.Join(got, " ") != want {
 		t.Errorf("got  %s\nwant %s", strings.Join(got, " "), want)
 	}
@@ -32,6 +32,7 @@ func TestDeployMakesAllStreams(t *testing.T) {
 		schemas.RawSubject(1, "cloudtrail"), schemas.EventsSubject(2, "eu-west-1"), schemas.EventsControl(0, schemas.EndControl),
 		schemas.WindowsSubject(1, "eu-west-1", "counts"), schemas.WindowsControl(1, schemas.SettingsControl),
 		schemas.FindingsSubject(2, "", "ApiCallRateInsight"), schemas.DeadSubject("normalizer"),
+		schemas.MetricsSubject("eu-west-1", schemas.Account{Provider: schemas.AWS, ID: "1"}),
 		schemas.InsightSubject("eu-west-1", schemas.Account{Provider: schemas.AWS, ID: "1"}, "ApiCallRateInsight", "id"),
 	} {
 		name, err := schemas.StreamOf(subject)
@@ -73,17 +74,17 @@ func TestRule8LimitsAreSetAndChanged(t *testing.T) {
 	for _, limit := range []int64{1 << 20, 5 << 20} {
 		deploy(t, js, func(c *jetstream.Topology) {
 			c.RawBytes, c.EventsBytes, c.WindowsBytes, c.FindingsBytes = limit, limit+1, limit+2, limit+3
-			c.InsightsBytes, c.DeadBytes, c.StateBytes = limit+4, limit+5, limit+6
+			c.InsightsBytes, c.DeadBytes, c.StateBytes, c.MetricsBytes = limit+4, limit+5, limit+6, limit+7
 		})
 		for name, want := range map[string]int64{
 			"RAW_0": limit, "EVENTS_1": limit + 1, "WINDOWS_0": limit + 2, "FINDINGS_1": limit + 3,
-			"INSIGHTS": limit + 4, "DEAD": limit + 5, "KV_STATE_normalizer": limit + 6,
+			"INSIGHTS": limit + 4, "DEAD": limit + 5, "KV_STATE_normalizer": limit + 6, "METRICS": limit + 7,
 		} {
 			c := openStream(t, js, name).CachedInfo().Config
 			if c.MaxBytes != want {
 				t.Errorf("%s is limited to %d, want %d", name, c.MaxBytes, want)
 			}
-			old := name == "INSIGHTS" || name == "DEAD"
+			old := name == "INSIGHTS" || name == "DEAD" || name == "METRICS"
 			if (c.Discard == natsjs.DiscardOld) != old {
 				t.Errorf("%s discards %v", name, c.Discard)
 			}

@@ -73,17 +73,23 @@ func streamInfo(ctx context.Context, js jetstream.JetStream, name string) (runne
 	if err != nil {
 		return runner.Info{}, fmt.Errorf("look up stream %s: %w", name, err)
 	}
-	info := stream.CachedInfo() // of the look-up just made
+	return infoOf(stream.CachedInfo()), nil // of the look-up just made
+}
+
+func infoOf(info *jetstream.StreamInfo) runner.Info {
 	i := runner.Info{
-		ID:    info.Created.UTC().Format(time.RFC3339Nano),
+		ID:    streamID(info),
 		First: info.State.FirstSeq,
 		Last:  info.State.LastSeq,
 	}
 	if info.State.Msgs == 0 {
 		i.First = i.Last + 1
 	}
-	return i, nil
+	return i
 }
+
+// streamID tells streams of the same name apart.
+func streamID(info *jetstream.StreamInfo) string { return info.Created.UTC().Format(time.RFC3339Nano) }
 
 // Drain bounds the input: what the stream holds now is read, then Read returns io.EOF. If the server cannot say now what
 // that is, the next Read asks again. It may be called while another goroutine reads, and more than once.

@@ -134,7 +134,10 @@ func (p *Processor) Apply(r runner.Record, emit func(runner.Output)) error {
 		if err := t.Decode(r.Body); err != nil {
 			return fmt.Errorf("tick: %w", err)
 		}
-		t.Lane, t.Time = p.lane, schemas.MinuteOf(r.Time.Unix())
+		stored := schemas.MinuteOf(r.Time.Unix())
+		if t.Lane = p.lane; t.Time == 0 || t.Time > stored {
+			t.Time = stored
+		}
 		p.control(schemas.TickControl, t.Append(nil), emit)
 	case schemas.EndControl:
 		var e schemas.End

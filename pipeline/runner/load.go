@@ -16,6 +16,7 @@ const loadTries = 8
 
 // load makes the processor as the last commit left it, and claims the partition.
 func (l *loop) load(ctx context.Context) error {
+	l.held = false // until we have claimed it again: loading renews the fence, also before another owner's checkpoint
 	var wait backoff
 	for try := 1; ; try++ {
 		err := l.restore(ctx)

@@ -552,3 +552,25 @@ func BenchmarkRun(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/records, "ns/record")
 }
+
+// Rule 7: an instance that slept while another one took over, and trimmed the input, is told that it was overtaken. There
+// is no gap that a person would have to look at.
+func TestRule7ASleeperWhoseInputWasTrimmed(t *testing.T) {
+	s := setup(t, "a", "b", "c")
+	sleeper := s.config
+	slept := false
+	sleeper.Source = sourceWith{Source: s.source, read: func(ctx context.Context, after uint64) ([]runner.Record, error) {
+		if !slept {
+			slept = true
+			s.instance("second").mustDrain()
+			s.Purge("RAW_0", 3)
+			s.publish("d")
+		}
+		return sleeper.Source.(sourceWith).Source.Read(ctx, after)
+	}}
+	if err := runner.Run(t.Context(), sleeper); !errors.Is(err, runner.ErrConflict) {
+		t.Errorf("Run = %v, want ErrConflict", err)
+	}
+	s.wantPut("a 1, b 1, c 1")
+	s.wantSeq(3)
+}

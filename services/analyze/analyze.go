@@ -24,7 +24,6 @@ import (
 	"github.com/trailvane/trailvane/pipeline/aggregate"
 	"github.com/trailvane/trailvane/pipeline/catalog"
 	"github.com/trailvane/trailvane/pipeline/detect"
-	"github.com/trailvane/trailvane/pipeline/detect/all"
 	"github.com/trailvane/trailvane/pipeline/ingest"
 	"github.com/trailvane/trailvane/pipeline/jetstream"
 	"github.com/trailvane/trailvane/pipeline/normalize"
@@ -37,6 +36,7 @@ import (
 	"github.com/trailvane/trailvane/services/internal/broker"
 	"github.com/trailvane/trailvane/services/internal/mmdb"
 	"github.com/trailvane/trailvane/services/internal/service"
+	"github.com/trailvane/trailvane/services/internal/stages"
 	"github.com/trailvane/trailvane/services/normalizer"
 	"github.com/trailvane/trailvane/services/pairer"
 )
@@ -253,11 +253,9 @@ func deploy(ctx context.Context, js natsjetstream.JetStream, o Options) (*servic
 		Lanes: lanes, Partitions: o.Partitions,
 		Lateness: int(o.Settings.Lateness), Learn: int(o.Settings.Learn), Budget: o.Settings.Budget,
 	}
-	stages := []string{ingestservice.Bucket, normalizer.Bucket, aggregator.Bucket, pairer.Bucket}
-	for _, t := range types() {
-		stages = append(stages, detector.Bucket(t))
-	}
-	if err := jetstream.Deploy(ctx, js, jetstream.DefaultTopology(id, stages...)); err != nil {
+	topology := jetstream.DefaultTopology(id, stages.Names()...)
+	topology.Trim = false // the next run of a store may be asked about records between the stages, from the first on
+	if err := jetstream.Deploy(ctx, js, topology); err != nil {
 		if errors.Is(err, jetstream.ErrIdentity) {
 			return nil, otherwise(ctx, js, o, err)
 		}
@@ -283,16 +281,6 @@ func duration(minutes int) string {
 		return fmt.Sprintf("%dh", minutes/60)
 	}
 	return fmt.Sprintf("%dm", minutes)
-}
-
-// types returns the insight types that have a detector, in order.
-func types() []schemas.InsightType {
-	var types []schemas.InsightType
-	for t := range all.Detectors() {
-		types = append(types, t)
-	}
-	slices.Sort(types)
-	return types
 }
 
 // pipeline is all stages, in the order of the flow.
@@ -330,7 +318,7 @@ func open(
 		}
 		p.aggregators = append(p.aggregators, a)
 		panes := detector.NewPanes()
-		for _, t := range types() {
+		for _, t := range stages.Types() {
 			det, err := detector.Open(ctx, d, t, i, panes)
 			if err != nil {
 				return nil, err

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/trailvane/trailvane/pipeline/ingest"
 )
@@ -23,7 +24,14 @@ type Files struct {
 	Except string
 
 	paths []string // files, folders
+
+	// Of files that are followed: patterns are matched anew at each list, and what is written to is not settled.
+	followed bool
 }
+
+// settledAfter is how long a file that is followed was not written to, when it is taken as it is. Programs that keep part of
+// a line in a buffer write the rest within minutes. The clock is this host's; it decides only when half a record is given up.
+const settledAfter = 10 * time.Minute
 
 var _ ingest.Connector = (*Files)(nil)
 
@@ -55,6 +63,41 @@ func NewFiles(args ...string) (*Files, error) {
 	return f, nil
 }
 
+// FollowFiles returns a connector of the files that the arguments name now and later: a pattern may match nothing yet. A path
+// without a pattern that is not there ends the list with an error, so that a folder that is out of reach is not taken for one
+// without news.
+func FollowFiles(args ...string) (*Files, error) {
+	f := &Files{followed: true}
+	for _, arg := range args {
+		if _, err := filepath.Match(arg, ""); err != nil {
+			return nil, fmt.Errorf("pattern %s: %w", arg, err)
+		}
+		p, err := filepath.Abs(arg)
+		if err != nil {
+			return nil, err
+		}
+		f.paths = append(f.paths, p)
+	}
+	return f, nil
+}
+
+// roots returns the files and folders to list.
+func (f *Files) roots() []string {
+	if !f.followed {
+		return f.paths
+	}
+	var roots []string
+	for _, path := range f.paths {
+		if _, err := os.Lstat(path); err != nil && strings.ContainsAny(path, "*?[") {
+			matches, _ := filepath.Glob(path) // the pattern was checked
+			roots = append(roots, matches...)
+			continue
+		}
+		roots = append(roots, path)
+	}
+	return roots
+}
+
 // strip leaves out the name of the system call, which says nothing to whoever mistyped a path.
 func strip(err error) error {
 	if e := new(fs.PathError); errors.As(err, &e) {
@@ -71,7 +114,7 @@ func (f *Files) Name() string { return "files" }
 func (f *Files) List(ctx context.Context) iter.Seq2[ingest.Object, error] {
 	return func(yield func(ingest.Object, error) bool) {
 		seen := make(map[string]bool)
-		for _, root := range f.paths {
+		for _, root := range f.roots() {
 			err := f.walk(ctx, root, func(o ingest.Object, err error) bool {
 				if seen[o.Name] {
 					return true
@@ -133,7 +176,8 @@ func (f *Files) walk(ctx context.Context, root string, yield func(ingest.Object,
 			if !info.Mode().IsRegular() {
 				return nil
 			}
-			o.Size = info.Size()
+			o.Size, o.Modified = info.Size(), info.ModTime().UnixNano()
+			o.Settled = f.followed && time.Since(info.ModTime()) > settledAfter
 		}
 		if !yield(o, err) {
 			return fs.SkipAll

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/trailvane/trailvane/pipeline/decode/formats"
 	"github.com/trailvane/trailvane/pipeline/ingest"
@@ -43,11 +44,17 @@ type Config struct {
 	Dir    string    // of the program's own files: pipes are spooled there, and nothing there counts as logs unless it is named
 	Format string    // of all objects; empty: each object's is found out
 
+	Poll time.Duration // between two polls of what is followed; DefaultPoll if zero
+
 	Remember bool // the store outlives the program: objects are known by their content
 	Settings schemas.Settings
 	End      *schemas.End // behind a bounded input
 
 	Progress *ingest.Progress
+
+	// For tests, instead of the broker's clock and the log.
+	now    func(context.Context) (time.Time, error)
+	failed func(error)
 }
 
 // Live reports whether standard input is all there is to read, and nothing remembers it. Then it is read as it comes. Anywhere

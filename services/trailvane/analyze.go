@@ -14,13 +14,14 @@ import (
 
 	"github.com/trailvane/trailvane/pipeline/aggregate"
 	"github.com/trailvane/trailvane/pipeline/detect"
-	"github.com/trailvane/trailvane/pipeline/detect/all"
 	"github.com/trailvane/trailvane/pipeline/ingest"
 	"github.com/trailvane/trailvane/pipeline/view"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/analyze"
 	ingestservice "github.com/trailvane/trailvane/services/ingest"
 	"github.com/trailvane/trailvane/services/internal/present"
+	"github.com/trailvane/trailvane/services/internal/service"
+	"github.com/trailvane/trailvane/services/internal/stages"
 )
 
 type analyzeCommand struct {
@@ -181,9 +182,9 @@ func (a *analyzeCommand) options(c console) (analyze.Options, error) {
 }
 
 const (
-	maxPartitions = 32
-	maxLearn      = 90 * 24 * time.Hour // as long as insights are kept
-	maxBudget     = 1000                // beyond that every active hour would be an insight
+	maxPartitions = service.MaxPartitions
+	maxLearn      = service.MaxLearn
+	maxBudget     = service.MaxBudget
 )
 
 // filter returns what decides whether an insight event is shown.
@@ -191,22 +192,30 @@ func (a *analyzeCommand) filter() (func(*schemas.Insight) bool, error) {
 	if !a.To.IsZero() && !a.From.Before(a.To.Time) {
 		return nil, usagef("--to=%s is not after --from=%s", a.To.Format(time.RFC3339), a.From.Format(time.RFC3339))
 	}
-	var known []string
-	for k := range all.Detectors() {
-		known = append(known, strings.TrimSuffix(string(k), "Insight"))
-	}
-	slices.Sort(known)
-	var types []schemas.InsightType
-	for _, t := range a.Types {
-		i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(t, k) || strings.EqualFold(t, k+"Insight") })
-		if i < 0 {
-			return nil, usagef("--types=%s: there is no such type; there is %s", t, strings.Join(known, ", "))
-		}
-		types = append(types, schemas.InsightType(known[i]+"Insight"))
+	types, err := insightTypes("--types", a.Types)
+	if err != nil {
+		return nil, err
 	}
 	return func(i *schemas.Insight) bool {
 		return (len(types) == 0 || slices.Contains(types, i.Details.Type)) && a.shows(i.AccountID, i.Region, i.EventTime.Time())
 	}, nil
+}
+
+// insightTypes returns the insight types that a flag names, with or without "Insight", in any case.
+func insightTypes(flag string, names []string) ([]schemas.InsightType, error) {
+	var known []string
+	for _, t := range stages.Types() {
+		known = append(known, strings.TrimSuffix(string(t), "Insight"))
+	}
+	var types []schemas.InsightType
+	for _, t := range names {
+		i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(t, k) || strings.EqualFold(t, k+"Insight") })
+		if i < 0 {
+			return nil, usagef("%s=%s: there is no such type; there is %s", flag, t, strings.Join(known, ", "))
+		}
+		types = append(types, schemas.InsightType(known[i]+"Insight"))
+	}
+	return types, nil
 }
 
 // chosen fills in the views of all insights, which know of each other whether they are shown or not, and returns those that are

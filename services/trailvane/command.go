@@ -23,9 +23,9 @@ const maxError = 2000
 
 // Exit codes, for scripts.
 const (
-	exitOK       = 0
-	exitFailed   = 1
-	exitUsage    = 2
+	exitOK       = 0   // also: a service was stopped by a signal
+	exitFailed   = 1   // also: refused by a server, or by a deployment that was made otherwise
+	exitUsage    = 2   // of flags, environment or configuration file
 	exitInsights = 10  // analyze --exit-code found insights
 	exitStopped  = 130 // interrupted, as shells say it
 	exitPipe     = 141 // nobody reads the output any more, as shells say it
@@ -37,6 +37,18 @@ type command struct {
 	Demo     demoCommand     `cmd:"" help:"Analyze the logs of an invented company, and explain what was found."`
 	Simulate simulateCommand `cmd:"" help:"Write the logs of an invented company to a folder."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
+
+	Serve      serveCommand      `cmd:"" group:"services" help:"Deploy, and run all stages in this process."`
+	Deploy     deployCommand     `cmd:"" group:"services" help:"Create or adjust the streams and buckets of a deployment."`
+	Ingest     ingestCommand     `cmd:"" group:"services" help:"Run the stage that reads logs."`
+	Normalizer normalizerCommand `cmd:"" group:"services" help:"Run the stage that decodes raw records."`
+	Aggregator aggregatorCommand `cmd:"" group:"services" help:"Run the stage that counts events by minute."`
+	Detector   detectorCommand   `cmd:"" group:"services" help:"Run the stages that judge what is counted."`
+	Pairer     pairerCommand     `cmd:"" group:"services" help:"Run the stage that publishes insight events."`
+	Readers    readersCommand    `cmd:"" group:"services" help:"Say whose input waits for whom."`
+	Backup     backupCommand     `cmd:"" group:"services" help:"Save a deployment to a folder."`
+	Restore    restoreCommand    `cmd:"" group:"services" help:"Make a deployment from a backup."`
+	Config     configCommand     `cmd:"" group:"services" help:"Check a configuration."`
 }
 
 // console is where a command reads and writes.
@@ -61,6 +73,18 @@ type usageError struct{ error }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
+// A loggedError has been told already.
+type loggedError struct{ error }
+
+// logged logs an error of a service whose log is read by programs; a person at a terminal is told as by any other command.
+func logged(c console, log *slog.Logger, err error) error {
+	if _, terminal := present.Terminal(c.err); err == nil || terminal || errors.Is(err, context.Canceled) {
+		return err
+	}
+	log.Error("stopped by an error", "error", err)
+	return loggedError{err}
+}
+
 // A moment is a time on the command line: a date, which is its midnight, or a date and time. Without a zone it is UTC, as
 // everything that Trailvane prints.
 type moment struct{ time.Time }
@@ -80,22 +104,8 @@ func (m *moment) UnmarshalText(text []byte) error {
 
 // Run runs a command line and returns its exit code.
 func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) int {
-	var c command
 	exited := -1
-	parser, err := kong.New(&c,
-		kong.Name("trailvane"),
-		kong.Description("Trailvane says when the wind changes in the audit logs of your cloud accounts: it reads "+
-			"AWS CloudTrail and Alibaba Cloud ActionTrail logs, learns what is normal, and reports unusual activity as "+
-			"insights, each with a Start, an End and a reason.\n\n"+
-			"Begin with 'trailvane demo', then 'trailvane analyze FOLDER'."),
-		kong.Vars{"formats": formatNames(), "severities": strings.Join(view.Severities(), ",")},
-		kong.Writers(out, errOut),
-		kong.Exit(func(code int) { exited = code }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-	)
-	if err != nil {
-		panic(err) // the command line's own description is wrong
-	}
+	parser := newParser(out, errOut, func(code int) { exited = code })
 	switch { // what other programs have taught
 	case len(args) == 0:
 		args = []string{"--help"}
@@ -133,11 +143,37 @@ func Run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer
 	case errors.Is(err, syscall.EPIPE):
 		return exitPipe // there may be nobody to tell
 	}
+	if errors.As(err, new(loggedError)) {
+		return exitFailed
+	}
 	fmt.Fprintf(errOut, "trailvane: %s\n", present.Safe(err.Error(), maxError))
 	if errors.As(err, new(usageError)) {
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// newParser describes the command line.
+func newParser(out, errOut io.Writer, exit func(code int)) *kong.Kong {
+	var c command
+	parser, err := kong.New(&c,
+		kong.Name("trailvane"),
+		kong.Description("Trailvane says when the wind changes in the audit logs of your cloud accounts: it reads "+
+			"AWS CloudTrail and Alibaba Cloud ActionTrail logs, learns what is normal, and reports unusual activity as "+
+			"insights, each with a Start, an End and a reason.\n\n"+
+			"Begin with 'trailvane demo', then 'trailvane analyze FOLDER'; 'trailvane serve' works until it is stopped."),
+		kong.Vars{"formats": formatNames(), "severities": strings.Join(view.Severities(), ","), "config_help": configHelp},
+		kong.ExplicitGroups([]kong.Group{{Key: "services", Title: "Services:"}}),
+		kong.PostBuild(nameEnvironment),
+		kong.WithBeforeResolve(readConfigFile),
+		kong.Writers(out, errOut),
+		kong.Exit(exit),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+	)
+	if err != nil {
+		panic(err) // the command line's own description is wrong
+	}
+	return parser
 }
 
 // formatNames lists the input formats, by commas.
@@ -153,19 +189,32 @@ type versionCommand struct{}
 
 // Run prints the version of the program and of what it was built with.
 func (versionCommand) Run(c console) error {
-	version, commit := "development", ""
+	version, commit := buildVersion()
+	if commit != "" {
+		commit = ", commit " + commit
+	}
 	goVersion := "unknown Go"
 	if b, ok := debug.ReadBuildInfo(); ok {
 		goVersion = b.GoVersion
-		if v := b.Main.Version; v != "" && v != "(devel)" {
-			version = v
-		}
-		for _, s := range b.Settings {
-			if s.Key == "vcs.revision" {
-				commit = ", commit " + s.Value[:min(len(s.Value), 12)]
-			}
-		}
 	}
 	_, err := fmt.Fprintf(c.out, "trailvane %s (%s%s)\n", version, goVersion, commit)
 	return err
+}
+
+// buildVersion returns the version of the program, and the commit that it was built from, if they are known.
+func buildVersion() (version, commit string) {
+	version = "development"
+	b, ok := debug.ReadBuildInfo()
+	if !ok {
+		return version, ""
+	}
+	if v := b.Main.Version; v != "" && v != "(devel)" {
+		version = v
+	}
+	for _, s := range b.Settings {
+		if s.Key == "vcs.revision" {
+			commit = s.Value[:min(len(s.Value), 12)]
+		}
+	}
+	return version, commit
 }

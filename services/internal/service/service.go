@@ -3,10 +3,12 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
@@ -42,6 +44,8 @@ type Stage[P runner.Processor] struct {
 type Partition[P runner.Processor] struct {
 	Stats runner.Stats
 
+	js        jetstream.JetStream
+	input     string              // stream, empty if the input is none
 	source    *tvjetstream.Source // nil if the input is no stream
 	sink      *tvjetstream.Sink
 	config    runner.Config
@@ -60,6 +64,7 @@ func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*
 	}
 	source := s.Source
 	if source == nil {
+		p.js, p.input = d.JS, s.Input
 		p.source = tvjetstream.NewSource(d.JS, s.Input, tvjetstream.SourceConfig{})
 		source = p.source
 	}
@@ -77,8 +82,18 @@ func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*
 	return p, nil
 }
 
-// Run works until the context ends, the input has been drained, or a person must decide; see [runner.Run].
+// Run works until the context ends, the input has been drained, or a person must decide; see [runner.Run]. Beside it, what all
+// readers of the input have had is trimmed.
 func (p *Partition[P]) Run(ctx context.Context) error {
+	if p.input != "" {
+		var beside sync.WaitGroup
+		defer beside.Wait()
+		trimming, stop := context.WithCancel(ctx)
+		defer stop()
+		beside.Go(func() {
+			trimAfterCommits(trimming, p.js, p.input, &p.Stats.Committed, trimEvery, cmp.Or(p.config.Log, slog.Default()))
+		})
+	}
 	if err := runner.Run(ctx, p.config); err != nil {
 		return fmt.Errorf("%s %s: %w", p.config.Stage, p.config.Partition, err)
 	}

@@ -1,0 +1,257 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/trailvane/trailvane/pipeline/normalize"
+	"github.com/trailvane/trailvane/schemas"
+	"github.com/trailvane/trailvane/services/aggregator"
+	"github.com/trailvane/trailvane/services/detector"
+	"github.com/trailvane/trailvane/services/ingest"
+	"github.com/trailvane/trailvane/services/internal/mmdb"
+	"github.com/trailvane/trailvane/services/internal/service"
+	"github.com/trailvane/trailvane/services/internal/stages"
+	"github.com/trailvane/trailvane/services/normalizer"
+	"github.com/trailvane/trailvane/services/pairer"
+)
+
+// exitCodes ends the help of a command that works until it is stopped, or deploys.
+const exitCodes = "Exit codes: 0 done, or stopped by SIGTERM or SIGINT after what was done has been committed; 1 failed, the last line says " +
+	"why; 2 wrong usage, configuration file or environment. A second signal ends the process at once, which loses nothing either."
+
+// A stageFlags is what all commands that run a stage share.
+type stageFlags struct {
+	service.Connection
+	service.Process
+	service.Identity
+	Config configFile `placeholder:"FILE" help:"${config_help}"`
+}
+
+func (f *stageFlags) check() error {
+	return firstUsage(f.Connection.Check, f.Process.Check, f.Identity.Check)
+}
+
+// firstUsage returns the first error, as one of usage.
+func firstUsage(checks ...func() error) error {
+	for _, check := range checks {
+		if err := check(); err != nil {
+			return usageError{err}
+		}
+	}
+	return nil
+}
+
+// run runs stages until the context ends.
+func (f *stageFlags) run(ctx context.Context, c console, names []string, works func(d *service.Deployment) []service.Work) error {
+	log := f.Log(c.err)
+	version, _ := buildVersion()
+	return logged(c, log, f.Process.Run(ctx, log, func(ctx context.Context, log *slog.Logger) (*service.Deployment, []service.Work, error) {
+		d := &service.Deployment{Instance: f.Name(), Version: version, Log: log}
+		var err error
+		if d.JS, err = f.Connect(ctx, d.Instance, log); err != nil {
+			return nil, nil, err
+		}
+		if d.Identity, err = f.WaitDeployed(ctx, d.JS, names, log); err != nil {
+			return d, nil, err
+		}
+		return d, works(d), nil
+	}))
+}
+
+// inputFlags are how logs are followed.
+type inputFlags struct {
+	Poll   time.Duration `default:"5s" placeholder:"TIME" help:"Look for new files and lines so often, 100ms to 1h (default: ${default})."`
+	Format string        `default:"auto" enum:"auto,${formats}" help:"Format of the logs: ${enum}."`
+}
+
+func (f *inputFlags) check(paths []string) error {
+	if f.Poll < 100*time.Millisecond || f.Poll > time.Hour {
+		return fmt.Errorf("--poll=%s: 100ms to 1h are possible", f.Poll)
+	}
+	if slices.Contains(paths, "-") {
+		return errors.New("standard input cannot be read again after a restart, so it cannot be followed; write it to a file, or see 'trailvane analyze'")
+	}
+	_, err := ingest.FollowFiles(paths...)
+	return err
+}
+
+// work returns the stage that follows paths; what is in dir are no logs.
+func (f *inputFlags) work(d *service.Deployment, paths []string, dir string) service.Work {
+	c := ingest.Config{Paths: paths, Dir: dir, Poll: f.Poll}
+	if f.Format != "auto" {
+		c.Format = f.Format
+	}
+	return ingest.Work(d, c)
+}
+
+type ingestCommand struct {
+	Paths []string `arg:"" name:"path" help:"Files, folders or glob patterns in quotes. What is there is read, and then what comes: new files, and lines that are appended. All instances are given the same paths and see the same files; each reads the lanes that it owns."`
+	stageFlags
+	inputFlags
+}
+
+// Help is shown below the flags.
+func (ingestCommand) Help() string {
+	return "Reads audit logs, in the order of their time, and goes on with what is new. Instances share the lanes of the deployment, over which " +
+		"the folders of accounts are spread.\n\n" +
+		"Example: trailvane ingest --nats nats://n1:4222 --listen :8080 /mnt/audit-logs\n\n" + exitCodes
+}
+
+func (i *ingestCommand) check() error {
+	if err := i.stageFlags.check(); err != nil {
+		return err
+	}
+	return firstUsage(func() error { return i.inputFlags.check(i.Paths) })
+}
+
+// Run runs the stage.
+func (i *ingestCommand) Run(ctx context.Context, c console) error {
+	if err := i.check(); err != nil {
+		return err
+	}
+	return i.run(ctx, c, []string{ingest.Bucket}, func(d *service.Deployment) []service.Work {
+		return []service.Work{i.work(d, i.Paths, "")}
+	})
+}
+
+// sensitiveFlags are how a normalizer judges events.
+type sensitiveFlags struct {
+	Catalogue string   `type:"existingfile" placeholder:"FILE" help:"Change which operations count as sensitive; docs/catalogue.md explains the file. All instances have the same."`
+	MMDB      []string `name:"mmdb" type:"existingfile" placeholder:"FILE" help:"Databases in the MaxMind DB format that know network (ASN) and country of addresses. All instances have the same."`
+}
+
+// work returns the normalizer, made as the flags say.
+func (f *sensitiveFlags) work() (func(d *service.Deployment) service.Work, error) {
+	catalogue, err := readCatalogue(f.Catalogue)
+	if err != nil {
+		return nil, err
+	}
+	var resolver normalize.Resolver
+	if len(f.MMDB) > 0 {
+		if resolver, err = mmdb.Open(f.MMDB...); err != nil {
+			return nil, usagef("--mmdb: %w", err)
+		}
+	}
+	return func(d *service.Deployment) service.Work { return normalizer.Work(d, catalogue, resolver) }, nil
+}
+
+type normalizerCommand struct {
+	stageFlags
+	sensitiveFlags
+}
+
+// Help is shown below the flags.
+func (normalizerCommand) Help() string {
+	return "Decodes raw records, and sends management events on. Instances share the lanes of the deployment.\n\n" +
+		"Example: trailvane normalizer --nats nats://n1:4222 --listen :8080 --mmdb GeoLite2-ASN.mmdb,GeoLite2-Country.mmdb\n\n" + exitCodes
+}
+
+func (n *normalizerCommand) check() error {
+	if err := n.stageFlags.check(); err != nil {
+		return err
+	}
+	_, err := n.work()
+	return err
+}
+
+// Run runs the stage.
+func (n *normalizerCommand) Run(ctx context.Context, c console) error {
+	if err := n.stageFlags.check(); err != nil {
+		return err
+	}
+	work, err := n.work()
+	if err != nil {
+		return err
+	}
+	return n.run(ctx, c, []string{normalizer.Bucket}, func(d *service.Deployment) []service.Work { return []service.Work{work(d)} })
+}
+
+type aggregatorCommand struct{ stageFlags }
+
+// Help is shown below the flags.
+func (aggregatorCommand) Help() string {
+	return "Drops repeated events and counts the others by minute. Instances share the partitions of the deployment.\n\n" +
+		"Example: trailvane aggregator --nats nats://n1:4222 --listen :8080\n\n" + exitCodes
+}
+
+// Run runs the stage.
+func (a *aggregatorCommand) Run(ctx context.Context, c console) error {
+	if err := a.check(); err != nil {
+		return err
+	}
+	return a.run(ctx, c, []string{aggregator.Bucket}, func(d *service.Deployment) []service.Work {
+		return []service.Work{aggregator.Work(d)}
+	})
+}
+
+type detectorCommand struct {
+	stageFlags
+	Type []string `placeholder:"TYPE" help:"Run the detectors of these insight types, as ip,ak (default: of all)."`
+}
+
+// Help is shown below the flags.
+func (detectorCommand) Help() string {
+	return "Judges the counted minutes, one stage for each insight type. Instances with the same type share its partitions; types can be " +
+		"spread over instances as you like, as long as each type runs somewhere.\n\n" +
+		"Example: trailvane detector --nats nats://n1:4222 --listen :8080 --type ip,ak\n\n" + exitCodes
+}
+
+func (d *detectorCommand) types() ([]schemas.InsightType, error) {
+	if len(d.Type) == 0 {
+		return stages.Types(), nil
+	}
+	return insightTypes("--type", d.Type)
+}
+
+func (d *detectorCommand) check() error {
+	if err := d.stageFlags.check(); err != nil {
+		return err
+	}
+	_, err := d.types()
+	return err
+}
+
+// Run runs the stages of the types.
+func (d *detectorCommand) Run(ctx context.Context, c console) error {
+	if err := d.check(); err != nil {
+		return err
+	}
+	types, err := d.types()
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, t := range types {
+		names = append(names, detector.Bucket(t))
+	}
+	return d.run(ctx, c, names, func(dep *service.Deployment) []service.Work { return detector.Works(dep, types...) })
+}
+
+type pairerCommand struct{ stageFlags }
+
+// Help is shown below the flags.
+func (pairerCommand) Help() string {
+	return "Turns findings into insight events, and publishes them. Instances share the partitions of the deployment.\n\n" +
+		"Example: trailvane pairer --nats nats://n1:4222 --listen :8080\n\n" + exitCodes
+}
+
+// Run runs the stage.
+func (p *pairerCommand) Run(ctx context.Context, c console) error {
+	if err := p.check(); err != nil {
+		return err
+	}
+	return p.run(ctx, c, []string{pairer.Bucket}, func(d *service.Deployment) []service.Work { return []service.Work{pairer.Work(d)} })
+}
+
+// minutes writes minutes as a flag has them.
+func minutes(n int) string {
+	if n%60 == 0 && n > 0 {
+		return fmt.Sprintf("%dh", n/60)
+	}
+	return (time.Duration(n) * time.Minute).String()
+}
