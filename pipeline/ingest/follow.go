@@ -281,6 +281,13 @@ func (l *looker) follow(ctx context.Context, p *Plan, o Object, at Location) (fr
 		if e.Size == 0 && (held || before == nil) && e.Problem == "" {
 			return nil, held, nil // nothing in it yet
 		}
+		if held && before != nil && e.Size < before.Size && before.Size <= o.Size {
+			same := *e // more of it was taken, when it was thought to stay as it was
+			same.Size = before.Size
+			if whole, err := l.compare(ctx, &same, before, p); err != nil || !whole || same.Tag == before.Tag {
+				return nil, true, err
+			}
+		}
 		if e.Problem == "" {
 			if whole, err := l.compare(ctx, e, before, p); err != nil || !whole {
 				return nil, true, err
@@ -304,8 +311,8 @@ func (l *looker) follow(ctx context.Context, p *Plan, o Object, at Location) (fr
 	return e, held, nil
 }
 
-// whole finds out how far an object is complete. What is not compressed is complete up to the end of its last record, and
-// the entry gets that size; anything else, with all its containers, or not at all, when the size becomes zero.
+// whole finds out how far an object is complete. What is not compressed is complete up to the record that was begun last,
+// and the entry gets that size; anything else, with all its containers, or not at all, when the size becomes zero.
 func (l *looker) whole(ctx context.Context, e *Entry) (held bool, err error) {
 	stored, err := l.open(ctx, e)
 	if stored == nil {
@@ -314,7 +321,7 @@ func (l *looker) whole(ctx context.Context, e *Entry) (held bool, err error) {
 	defer stored.Close()
 	size := &counter{r: io.LimitReader(stored, e.Size)}
 	l.reset(l.expand.reset(size, e.Size))
-	end, cut := int64(0), false
+	cut, begun := false, int64(0)
 	for {
 		item, err := l.split.Next()
 		if err != nil {
@@ -323,9 +330,7 @@ func (l *looker) whole(ctx context.Context, e *Entry) (held bool, err error) {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		if cut = item.Reason == Truncated; !cut {
-			end = item.End()
-		}
+		cut, begun = item.Reason == Truncated, item.Offset
 	}
 	switch failed := l.split.Err(); {
 	case size.n < e.Size: // it is being replaced
@@ -335,7 +340,7 @@ func (l *looker) whole(ctx context.Context, e *Entry) (held bool, err error) {
 		e.Size = 0
 		return true, nil
 	case cut:
-		e.Size = end
+		e.Size = begun
 		return true, nil
 	}
 	return false, nil

@@ -395,7 +395,10 @@ func (l *looker) unread(e *Entry, err error) (whole bool, _ error) {
 	return false, fmt.Errorf("read %s: %w", e.Name, err)
 }
 
-func contentTag(sum uint64) string { return "xxh64:" + strconv.FormatUint(sum, 16) }
+// contentPrefix begins the tags that are made of the content.
+const contentPrefix = "xxh64:"
+
+func contentTag(sum uint64) string { return contentPrefix + strconv.FormatUint(sum, 16) }
 
 // wholeUpTo returns the end of the last part of some stored bytes that is complete.
 func (l *looker) wholeUpTo(stored io.Reader, size int64) int64 {
