@@ -25,6 +25,12 @@ type FollowConfig struct {
 	// Wait returns when the next poll is due, or the context's error. The next call after that error goes on waiting.
 	Wait func(ctx context.Context) error
 
+	// Committed returns the position up to which nobody will read again: that of the lane's checkpoint.
+	Committed func(ctx context.Context) (uint64, error)
+
+	// TooOld is told of how many objects have come that are left out, because what is as old is forgotten.
+	TooOld func(objects int)
+
 	// Failed is told why a poll, or a part of one, failed. It is tried again after Wait.
 	Failed func(err error)
 }
@@ -192,6 +198,9 @@ func (s *Source) poll(ctx context.Context) error {
 				f.seen[name] = seen
 			}
 		}
+		if err := s.forget(ctx, now); err != nil {
+			return err
+		}
 		f.due = false
 		if failed != nil {
 			f.reached = 0
@@ -226,6 +235,7 @@ func (f *follower) list(ctx context.Context, p *Plan) ([]Entry, error) {
 	f.look.connector, f.look.eventTime = c.Connector, c.EventTime
 	fresh := []Entry{}
 	var failed error
+	old := 0
 	for o, err := range c.Connector.List(ctx) {
 		switch {
 		case ctx.Err() != nil:
@@ -243,6 +253,13 @@ func (f *follower) list(ctx context.Context, p *Plan) ([]Entry, error) {
 			continue
 		}
 		seen, ok := f.seen[o.Name]
+		if p.tooOld(o.Name, at) {
+			if !ok && f.poll > 1 { // at the first poll nobody can tell what was read once
+				old++
+			}
+			f.seen[o.Name] = sight{size: o.Size, modified: o.Modified, tag: o.Tag, poll: f.poll}
+			continue
+		}
 		if !ok || !seen.same(&o) {
 			seen = sight{size: o.Size, modified: o.Modified, tag: o.Tag}
 			if seen.fresh, seen.held, err = f.look.follow(ctx, p, o, at); err != nil {
@@ -260,7 +277,42 @@ func (f *follower) list(ctx context.Context, p *Plan) ([]Entry, error) {
 			delete(f.seen, name)
 		}
 	}
+	if old > 0 && f.TooOld != nil {
+		f.TooOld(old)
+	}
 	return fresh, failed
+}
+
+// forget makes a plan forget what is old, at most so much at a time as one commit holds.
+func (s *Source) forget(ctx context.Context, now time.Time) error {
+	f := s.follow
+	if f.Committed == nil || s.plan.forgettable(s.place-1, now.Unix()) == 0 {
+		return nil
+	}
+	position, err := f.Committed(ctx)
+	if err != nil {
+		return fmt.Errorf("look where the lane is: %w", err)
+	}
+	pages := s.plan.forgettable(int(position>>offsetBits)-1, now.Unix())
+	if pages == 0 {
+		return nil
+	}
+	// Who may still grow is remembered by a new entry.
+	for _, place := range s.plan.keepers(pages) {
+		e := *s.plan.at(place)
+		if _, ok := f.seen[e.Name]; ok {
+			e.From, e.Was, e.Skip, e.Problem, e.Time = e.Size, place, Renamed, "", s.plan.newest
+			s.plan.add(e)
+		}
+	}
+	err = s.commit(ctx)
+	if err == nil {
+		err = s.plan.forget(ctx, f.Plan.Store, pages)
+	}
+	if f.stale = err != nil; errors.Is(err, runner.ErrConflict) {
+		return s.load(ctx) // somebody has extended it, or forgotten
+	}
+	return err
 }
 
 // follow returns an entry for what a plan does not have of an object, nil if there is nothing. Held says that a part

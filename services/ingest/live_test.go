@@ -235,7 +235,7 @@ func TestLive(t *testing.T) {
 		if at.After(silence) {
 			return os.Remove(path)
 		}
-		if at = at.Truncate(30 * time.Minute); at.Before(history) {
+		if at = at.Truncate(90 * time.Minute); at.Before(history) {
 			at = history.Add(-time.Hour)
 		}
 		batches[at] = append(batches[at], name)
@@ -263,13 +263,13 @@ func TestLive(t *testing.T) {
 	l := newLive(t)
 	for n, at := range slices.SortedFunc(maps.Keys(batches), time.Time.Compare) {
 		l.deliver(from, batches[at])
-		if n%7 == 0 { // as well, begin anew
+		if n%4 == 0 { // as well, begin anew
 			if l.end != nil {
 				l.end()
 			}
 			l.start()
 		}
-		l.reach(at.Add(30 * time.Minute))
+		l.reach(at.Add(90 * time.Minute))
 	}
 	starts, ends := l.insights()
 	if diff := cmp.Diff(want, starts); diff != "" {
