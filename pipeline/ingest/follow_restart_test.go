@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"strings"
 	"testing"
 	"time"
 
@@ -108,13 +107,6 @@ func testFollowRestart(t *testing.T, random *rand.Rand) {
 	all := newFollow(f, broker.Store("ingest"), func(c *FollowConfig) {
 		c.Now = func(context.Context) (time.Time, error) { return time.Unix(0, 0), nil }
 	}).records(t)
-	p := &Plan{}
-	p.load(t.Context(), broker.Store("ingest"))
-	for i, e := range p.entries {
-		if strings.HasPrefix(e.Name, "logs") {
-			t.Logf("%d %s %d-%d %s was %d %s", i+1, e.Name, e.From, e.Size, e.Tag, e.Was, e.Skip)
-		}
-	}
 	var want []string
 	last := make(map[string]int)
 	for _, r := range all {
