@@ -39,9 +39,9 @@ func TestForget(t *testing.T) {
 	begin(0)
 	f.write("trail.jsonl", lines(int(start.Unix()), 1))
 	got, places, most := 0, 0, 0
-	for day := range 120 {
+	for day := range 80 {
 		l.now = start.Add(time.Duration(day) * 24 * time.Hour)
-		for n := range 100 {
+		for n := range 50 {
 			f.write(name(day, n), lines(1, 1))
 		}
 		f.add("trail.jsonl", lines(int(l.now.Unix())+1, 1))
@@ -60,10 +60,10 @@ func TestForget(t *testing.T) {
 			}
 		}
 	}
-	if got != 120*101 {
-		t.Errorf("%d chunks, want %d", got, 120*101)
+	if got != 80*51 {
+		t.Errorf("%d chunks, want %d", got, 80*51)
 	}
-	if places < 12_000 || most > 3000 || len(l.plan.index) > 3000 {
+	if places < 4000 || most > 1500 || len(l.plan.index) > 1500 {
 		t.Errorf("%d of %d places are kept, %d names", most, places, len(l.plan.index))
 	}
 	if old != 0 {

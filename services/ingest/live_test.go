@@ -106,11 +106,14 @@ func (l *live) start() {
 // until waits for a condition.
 func (l *live) until(what string, ok func() bool) {
 	l.t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); !ok(); {
-		if time.Now().After(deadline) {
+	deadline, again := time.After(2*time.Minute), time.NewTicker(2*time.Millisecond)
+	defer again.Stop()
+	for !ok() {
+		select {
+		case <-again.C:
+		case <-deadline:
 			l.t.Fatalf("waited two minutes for %s", what)
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 }
 
