@@ -3,7 +3,10 @@
 //
 // Section by section it drops events whose id the open window has seen, joins events that are equal in everything but id
 // and second into rows, and emits them at once as a [schemas.Pane] with the watermark after them: detectors score before
-// a minute is final, and learn when it is. Late events are marked, stale ones counted and left out.
+// a minute is final, and learn when it is. Late events are marked, stale ones left out.
+//
+// Beside them it gathers all events, stale ones too, into hours of calls per minute. An hour is emitted as a part of
+// [schemas.Metrics] when the watermark passes its end; what comes for it later, when the watermark passes the next.
 package aggregate
 
 import (
@@ -27,7 +30,7 @@ const (
 	Stage = "aggregator"
 
 	// Constants is the version of what decides outputs beside state and record: bounds and hashes.
-	Constants = "2"
+	Constants = "3"
 )
 
 const (
@@ -53,6 +56,8 @@ type Processor struct {
 
 	events schemas.EventBatch
 	out    builder
+	hashes []uint64 // scratch of tally
+	coder  coder
 }
 
 type groupKey struct {
@@ -60,13 +65,14 @@ type groupKey struct {
 	region  string
 }
 
-// group is the event time and the open windows of one account and region.
+// group is the event time, the open windows and the hours of one account and region.
 type group struct {
 	groupKey
 	lane  int
 	slice int
 	mark  eventtime.Watermark
 	open  window.Open
+	hours []*hour // ascending
 }
 
 var _ runner.Processor = (*Processor)(nil)
@@ -139,6 +145,10 @@ func (p *Processor) section(s *schemas.Section, emit func(runner.Output)) {
 		punctual := g.mark.Judge(at)
 		if punctual == eventtime.Stale {
 			p.stats.Stale++
+			g.stale(at, s.Strings, e)
+			if g.crowded() {
+				p.releaseClosed(g, emit)
+			}
 			continue
 		}
 		if punctual == eventtime.OnTime {
@@ -147,7 +157,7 @@ func (p *Processor) section(s *schemas.Section, emit func(runner.Output)) {
 				continue
 			}
 			if !p.out.empty() && g.mark.After(at, lateness) > base+maxSpan {
-				p.pane(g, emit)
+				p.pane(g, base, emit)
 				p.out.begin(s.Strings)
 			}
 			g.mark.Observe(at, lateness)
@@ -162,15 +172,17 @@ func (p *Processor) section(s *schemas.Section, emit func(runner.Output)) {
 		p.out.add(at, e, punctual == eventtime.Late)
 	}
 	if !p.out.empty() {
-		p.pane(g, emit)
+		p.pane(g, base, emit)
 	}
 }
 
-// pane ends the pane that is being built, with the watermark as it is now.
-func (p *Processor) pane(g *group, emit func(runner.Output)) {
+// pane ends the pane that is being built, with the watermark as it is now and as it was before.
+func (p *Processor) pane(g *group, before schemas.Minute, emit func(runner.Output)) {
 	p.out.finish(schemas.Pane{
 		Account: g.account, Region: g.region, Lane: g.lane, Watermark: g.mark.First(),
 	})
+	p.tally(g, &p.out.panes[len(p.out.panes)-1])
+	p.advance(g, before, emit)
 	if p.out.bytes > maxBatchBytes {
 		p.flush(schemas.CountsPane, emit)
 	}
@@ -188,26 +200,35 @@ func (p *Processor) flush(kind schemas.PaneKind, emit func(runner.Output)) {
 	})
 }
 
-// tick moves the event time of the quiet regions of a lane.
+// tick moves the event time of the quiet regions of a lane. One that has been quiet for so long that no tick moves it gives out
+// the hours that it has: nobody knows whether another will ever be over.
 func (p *Processor) tick(t schemas.Tick, emit func(runner.Output)) {
 	lateness := p.settings.Of(t.Lane).Lateness
 	for _, g := range p.fedBy(t.Lane) {
+		if g.mark.Idle(t.Time) && len(g.hours) > 0 {
+			p.kept.Touch(g.slice)
+			p.release(g, len(g.hours), emit)
+		}
+		before := g.mark.First()
 		if !g.mark.Tick(t.Time, lateness) {
 			continue
 		}
 		g.open.Close(g.mark.First())
 		p.kept.Touch(g.slice)
+		p.advance(g, before, emit)
 		p.control(g, schemas.TickPane, false, emit)
 	}
 	p.flush(schemas.TickPane, emit)
 }
 
-// end closes the minutes that a lane's bounded input has shown.
+// end closes the minutes that a lane's bounded input has shown, and gives out all hours, also the last one, which may not be
+// over: what follows in another run adds to it.
 func (p *Processor) end(e schemas.End, emit func(runner.Output)) {
 	for _, g := range p.fedBy(e.Lane) {
 		g.mark.End()
 		g.open.Close(g.mark.First())
 		p.kept.Touch(g.slice)
+		p.release(g, len(g.hours), emit)
 		p.control(g, schemas.EndPane, e.Close, emit)
 	}
 	p.flush(schemas.EndPane, emit)

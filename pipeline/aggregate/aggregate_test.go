@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -49,6 +50,8 @@ type harness struct {
 	p   *aggregate.Processor
 	seq uint64
 	out []pane
+
+	metrics []part
 }
 
 // pane is a pane with its kind and its rows in words.
@@ -68,6 +71,10 @@ func (h *harness) apply(subject string, body []byte) []pane {
 	h.seq++
 	var got []pane
 	err := h.p.Apply(runner.Record{Seq: h.seq, Subject: subject, Body: body}, func(o runner.Output) {
+		if strings.HasPrefix(o.Subject, "metrics.") {
+			h.metrics = append(h.metrics, readPart(h.t, o))
+			return
+		}
 		kind := schemas.LastToken(o.Subject)
 		if kind == string(schemas.SettingsControl) {
 			return
@@ -298,6 +305,9 @@ func windows(t *rapid.T, batches [][]event, restart []bool) map[string]int {
 		}
 		b := schemas.EventBatch{Sections: []schemas.Section{section(account, "r", 0, events...)}}
 		err := p.Apply(runner.Record{Subject: schemas.EventsSubject(3, "r"), Body: b.Append(nil)}, func(o runner.Output) {
+			if strings.HasPrefix(o.Subject, "metrics.") {
+				return
+			}
 			var b schemas.PaneBatch
 			if err := b.Decode(o.Body); err != nil {
 				t.Fatal(err)

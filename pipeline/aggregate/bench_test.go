@@ -2,7 +2,6 @@ package aggregate_test
 
 import (
 	"fmt"
-	"slices"
 	"testing"
 
 	"github.com/trailvane/trailvane/pipeline/aggregate"
@@ -23,21 +22,24 @@ func BenchmarkAggregate(b *testing.B) {
 			ID: fmt.Sprintf("00000000-6d0a-4e0e-9c5e-%012d", i),
 		})
 	}
-	batch := schemas.EventBatch{Sections: []schemas.Section{s}}
-	p := aggregate.New(0)
-	at, out := int64(60_000_000), 0
-	var body []byte
+	// Ten hours of them, again and again.
+	bodies := make([][]byte, 300)
+	for n := range bodies {
+		for i := range s.Rows {
+			s.Rows[i].Time = int64(60_000_000 + 120*n + i/2)
+		}
+		bodies[n] = (&schemas.EventBatch{Sections: []schemas.Section{s}}).Append(nil)
+	}
+	var p *aggregate.Processor
+	n, out := 0, 0
 	b.ReportAllocs()
 	for b.Loop() {
-		b.StopTimer()
-		for i := range s.Rows {
-			s.Rows[i].Time = at + int64(i/2)
+		if n%len(bodies) == 0 {
+			p = aggregate.New(0)
 		}
-		body = batch.Append(slices.Clip(body[:0]))
-		at += 120
-		b.StartTimer()
-		err := p.Apply(runner.Record{Subject: "events.0.eu-west-1", Body: body}, func(o runner.Output) { out += len(o.Body) })
-		if err != nil {
+		r := runner.Record{Subject: "events.0.eu-west-1", Body: bodies[n%len(bodies)]}
+		n++
+		if err := p.Apply(r, func(o runner.Output) { out += len(o.Body) }); err != nil {
 			b.Fatal(err)
 		}
 	}

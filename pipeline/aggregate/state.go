@@ -5,10 +5,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	"strings"
 
 	"github.com/trailvane/trailvane/pipeline/eventtime"
+	"github.com/trailvane/trailvane/pipeline/pages"
 	"github.com/trailvane/trailvane/pipeline/window"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/vmihailenco/msgpack/v5"
@@ -20,7 +22,7 @@ type Stats struct {
 	Events     uint64 // that went into panes
 	Duplicates uint64 // dropped: the open window had seen the id
 	Late       uint64 // of Events: their minute was closed
-	Stale      uint64 // dropped: more than a day behind
+	Stale      uint64 // in no pane: more than a day behind
 	Seen       bool   // there was an event, so that First and Last say something
 	First      schemas.Minute
 	Last       schemas.Minute
@@ -50,6 +52,9 @@ func (s Stats) Add(t Stats) Stats {
 // Stats returns the counts.
 func (p *Processor) Stats() Stats { return p.stats }
 
+// StateVersion is that of the format of the state. Version 0 had no hours, and is read.
+const StateVersion = 1
+
 // headKey is the state key of the settings and the counts; the groups are in pages.
 const headKey = "head"
 
@@ -74,6 +79,9 @@ type savedGroup struct {
 	Minute        int32
 	IDs           []byte // 8 bytes each, big endian
 }
+
+// hourEntry is the first byte of an entry that holds an hour of a group. A savedGroup begins otherwise: with the code of an array.
+const hourEntry = 0
 
 // Snapshot gives out what has changed.
 func (p *Processor) Snapshot(changed func(key string, state []byte)) error {
@@ -118,7 +126,93 @@ func (g *group) appendEntries(entries [][]byte) ([][]byte, error) {
 			add()
 		}
 	})
+	for _, h := range g.hours {
+		entries = append(entries, g.appendHour([]byte{hourEntry}, h))
+	}
 	return entries, failed
+}
+
+func (g *group) appendHour(b []byte, h *hour) []byte {
+	w := pages.Writer{B: b}
+	text := func(s string) {
+		w.Uint(uint64(len(s)))
+		w.B = append(w.B, s...)
+	}
+	minutes := func(list []schemas.MinuteCount) {
+		w.Uint(uint64(len(list)))
+		for _, c := range list {
+			w.Uint(uint64(c.Minute))
+			w.Uint(uint64(c.Count))
+		}
+	}
+	text(string(g.account.Provider))
+	text(g.account.ID)
+	text(g.region)
+	w.Minute(h.at)
+	w.Uint(h.events)
+	w.Uint(h.late)
+	w.Uint(h.stale)
+	minutes(h.other)
+	for i := range h.series {
+		s := &h.series[i]
+		text(s.service())
+		text(s.event())
+		text(s.errorCode())
+		w.Flags(s.write)
+		minutes(s.minutes)
+	}
+	return w.B
+}
+
+// restoreHour reads what appendHour wrote behind the first byte.
+func (p *Processor) restoreHour(entry []byte) error {
+	r := pages.Reader{B: entry}
+	text := func() string {
+		n := r.UpTo(uint64(len(r.B)))
+		if r.Bad {
+			return ""
+		}
+		s := string(r.B[:n])
+		r.B = r.B[n:]
+		return s
+	}
+	minutes := func() []schemas.MinuteCount {
+		n := r.UpTo(uint64(schemas.Hour))
+		if n == 0 || r.Bad {
+			return nil
+		}
+		list := make([]schemas.MinuteCount, n)
+		for i := range list {
+			list[i] = schemas.MinuteCount{Minute: uint8(r.UpTo(uint64(schemas.Hour) - 1)), Count: uint32(r.UpTo(math.MaxUint32))}
+		}
+		return list
+	}
+	key := groupKey{schemas.Account{Provider: schemas.Provider(text()), ID: text()}, text()}
+	h := &hour{at: r.Minute(), events: r.Uint(), late: r.Uint(), stale: r.Uint(), other: minutes()}
+	for len(r.B) > 0 && len(h.series) < maxSeries {
+		k := kind{service: text(), name: text(), code: text()}
+		r.Flags(&k.write)
+		list := minutes()
+		if r.Bad || len(k.service)+len(k.name)+len(k.code) > maxText {
+			return pages.ErrState
+		}
+		k.hash = k.sum()
+		s := h.find(&k)
+		s.minutes = list
+		for _, c := range list {
+			s.calls += uint64(c.Count)
+		}
+	}
+	if r.Bad || len(r.B) > 0 || h.at != schemas.HourOf(h.at) {
+		return pages.ErrState
+	}
+	g := p.group(key)
+	i, there := slices.BinarySearchFunc(g.hours, h.at, func(h *hour, at schemas.Minute) int { return cmp.Compare(h.at, at) })
+	if there {
+		return pages.ErrState
+	}
+	g.hours = slices.Insert(g.hours, i, h)
+	return nil
 }
 
 // Restore gives a key back.
@@ -135,6 +229,9 @@ func (p *Processor) Restore(key string, state []byte) error {
 		return nil
 	}
 	return p.kept.Read(key, state, func(_ int, entry []byte) error {
+		if len(entry) > 0 && entry[0] == hourEntry {
+			return p.restoreHour(entry[1:])
+		}
 		var saved savedGroup
 		if err := msgpack.Unmarshal(entry, &saved); err != nil {
 			return err

@@ -79,9 +79,9 @@ func (w *Watermark) Observe(m, lateness schemas.Minute) {
 
 // Tick moves the watermark for a record that says that time has come to now and nothing is unread. It trails by twice the
 // lateness, because what happened shortly before now may not be delivered yet. A region without an event within a day
-// stays as it is. Tick reports whether the watermark moved.
+// stays as it is, see Idle. Tick reports whether the watermark moved.
 func (w *Watermark) Tick(now, lateness schemas.Minute) bool {
-	if !w.seen || w.newest < now-StaleAfter {
+	if w.Idle(now) {
 		return false
 	}
 	first := now - 2*lateness
@@ -91,6 +91,9 @@ func (w *Watermark) Tick(now, lateness schemas.Minute) bool {
 	w.first = first
 	return true
 }
+
+// Idle reports whether there was no event within a day.
+func (w *Watermark) Idle(now schemas.Minute) bool { return !w.seen || w.newest < now-StaleAfter }
 
 // End closes the minutes seen, no more: nothing can follow that a bounded input still holds back.
 func (w *Watermark) End() {

@@ -25,6 +25,12 @@ type FollowConfig struct {
 	// Wait returns when the next poll is due, or the context's error. The next call after that error goes on waiting.
 	Wait func(ctx context.Context) error
 
+	// Committed returns the position up to which nobody will read again: that of the lane's checkpoint.
+	Committed func(ctx context.Context) (uint64, error)
+
+	// TooOld is told of how many objects have come that are left out, because what is as old is forgotten.
+	TooOld func(objects int)
+
 	// Failed is told why a poll, or a part of one, failed. It is tried again after Wait.
 	Failed func(err error)
 }
@@ -192,6 +198,9 @@ func (s *Source) poll(ctx context.Context) error {
 				f.seen[name] = seen
 			}
 		}
+		if err := s.forget(ctx, now); err != nil {
+			return err
+		}
 		f.due = false
 		if failed != nil {
 			f.reached = 0
@@ -226,6 +235,7 @@ func (f *follower) list(ctx context.Context, p *Plan) ([]Entry, error) {
 	f.look.connector, f.look.eventTime = c.Connector, c.EventTime
 	fresh := []Entry{}
 	var failed error
+	old := 0
 	for o, err := range c.Connector.List(ctx) {
 		switch {
 		case ctx.Err() != nil:
@@ -243,6 +253,13 @@ func (f *follower) list(ctx context.Context, p *Plan) ([]Entry, error) {
 			continue
 		}
 		seen, ok := f.seen[o.Name]
+		if p.tooOld(o.Name, at) {
+			if !ok && f.poll > 1 { // at the first poll nobody can tell what was read once
+				old++
+			}
+			f.seen[o.Name] = sight{size: o.Size, modified: o.Modified, tag: o.Tag, poll: f.poll}
+			continue
+		}
 		if !ok || !seen.same(&o) {
 			seen = sight{size: o.Size, modified: o.Modified, tag: o.Tag}
 			if seen.fresh, seen.held, err = f.look.follow(ctx, p, o, at); err != nil {
@@ -260,7 +277,42 @@ func (f *follower) list(ctx context.Context, p *Plan) ([]Entry, error) {
 			delete(f.seen, name)
 		}
 	}
+	if old > 0 && f.TooOld != nil {
+		f.TooOld(old)
+	}
 	return fresh, failed
+}
+
+// forget makes a plan forget what is old, at most so much at a time as one commit holds.
+func (s *Source) forget(ctx context.Context, now time.Time) error {
+	f := s.follow
+	if f.Committed == nil || s.plan.forgettable(s.place-1, now.Unix()) == 0 {
+		return nil
+	}
+	position, err := f.Committed(ctx)
+	if err != nil {
+		return fmt.Errorf("look where the lane is: %w", err)
+	}
+	pages := s.plan.forgettable(int(position>>offsetBits)-1, now.Unix())
+	if pages == 0 {
+		return nil
+	}
+	// Who may still grow is remembered by a new entry.
+	for _, place := range s.plan.keepers(pages) {
+		e := *s.plan.at(place)
+		if _, ok := f.seen[e.Name]; ok {
+			e.From, e.Was, e.Skip, e.Problem, e.Time = e.Size, place, Renamed, "", s.plan.newest
+			s.plan.add(e)
+		}
+	}
+	err = s.commit(ctx)
+	if err == nil {
+		err = s.plan.forget(ctx, f.Plan.Store, pages)
+	}
+	if f.stale = err != nil; errors.Is(err, runner.ErrConflict) {
+		return s.load(ctx) // somebody has extended it, or forgotten
+	}
+	return err
 }
 
 // follow returns an entry for what a plan does not have of an object, nil if there is nothing. Held says that a part
@@ -280,6 +332,13 @@ func (l *looker) follow(ctx context.Context, p *Plan, o Object, at Location) (fr
 		}
 		if e.Size == 0 && (held || before == nil) && e.Problem == "" {
 			return nil, held, nil // nothing in it yet
+		}
+		if held && before != nil && e.Size < before.Size && before.Size <= o.Size {
+			same := *e // more of it was taken, when it was thought to stay as it was
+			same.Size = before.Size
+			if whole, err := l.compare(ctx, &same, before, p); err != nil || !whole || same.Tag == before.Tag {
+				return nil, true, err
+			}
 		}
 		if e.Problem == "" {
 			if whole, err := l.compare(ctx, e, before, p); err != nil || !whole {
@@ -304,8 +363,8 @@ func (l *looker) follow(ctx context.Context, p *Plan, o Object, at Location) (fr
 	return e, held, nil
 }
 
-// whole finds out how far an object is complete. What is not compressed is complete up to the end of its last record, and
-// the entry gets that size; anything else, with all its containers, or not at all, when the size becomes zero.
+// whole finds out how far an object is complete. What is not compressed is complete up to the record that was begun last,
+// and the entry gets that size; anything else, with all its containers, or not at all, when the size becomes zero.
 func (l *looker) whole(ctx context.Context, e *Entry) (held bool, err error) {
 	stored, err := l.open(ctx, e)
 	if stored == nil {
@@ -314,7 +373,7 @@ func (l *looker) whole(ctx context.Context, e *Entry) (held bool, err error) {
 	defer stored.Close()
 	size := &counter{r: io.LimitReader(stored, e.Size)}
 	l.reset(l.expand.reset(size, e.Size))
-	end, cut := int64(0), false
+	cut, begun := false, int64(0)
 	for {
 		item, err := l.split.Next()
 		if err != nil {
@@ -323,9 +382,7 @@ func (l *looker) whole(ctx context.Context, e *Entry) (held bool, err error) {
 		if err := ctx.Err(); err != nil {
 			return false, err
 		}
-		if cut = item.Reason == Truncated; !cut {
-			end = item.End()
-		}
+		cut, begun = item.Reason == Truncated, item.Offset
 	}
 	switch failed := l.split.Err(); {
 	case size.n < e.Size: // it is being replaced
@@ -335,7 +392,7 @@ func (l *looker) whole(ctx context.Context, e *Entry) (held bool, err error) {
 		e.Size = 0
 		return true, nil
 	case cut:
-		e.Size = end
+		e.Size = begun
 		return true, nil
 	}
 	return false, nil

@@ -78,8 +78,13 @@ func (f *folder) Open(ctx context.Context, o Object) (io.ReadCloser, error) {
 	if !ok || f.broken != nil {
 		return nil, fmt.Errorf("%w: %s is gone", ErrUnreadable, o.Name)
 	}
-	return io.NopCloser(strings.NewReader(file.content)), nil
+	return twice{strings.NewReader(file.content)}, nil
 }
+
+// twice is a file that can be read twice.
+type twice struct{ *strings.Reader }
+
+func (twice) Close() error { return nil }
 
 // A follow is a source that follows a folder. Instead of waiting, a read ends with errWait.
 type follow struct {

@@ -123,6 +123,19 @@ func (r *objectReader) open(ctx context.Context, e *Entry, name string) error {
 	default:
 		return fmt.Errorf("open %s: %w", e.Name, err)
 	}
+	if r.followed && e.Format == "" { // it may have been rotated away a moment ago
+		if ok, err := intact(stored, e); err != nil || !ok {
+			stored.Close()
+			switch {
+			case err != nil:
+				return fmt.Errorf("read %s: %w", e.Name, err)
+			case !r.sure:
+				return fmt.Errorf("%w: %s has other content", ErrUnreadable, e.Name)
+			}
+			r.final(Changed, "the object was replaced before it was read")
+			return nil
+		}
+	}
 	r.stored.r, r.stored.hash = stored, xxhash.New()
 	in := r.expand.reset(&r.stored, e.Size)
 	if r.split == nil {
@@ -131,6 +144,21 @@ func (r *objectReader) open(ctx context.Context, e *Entry, name string) error {
 		r.split.Reset(in)
 	}
 	return nil
+}
+
+// intact reports whether an object that can be read twice has the content that was planned.
+func intact(stored io.Reader, e *Entry) (bool, error) {
+	seeker, ok := stored.(io.Seeker)
+	if !ok || !strings.HasPrefix(e.Tag, contentPrefix) {
+		return true, nil
+	}
+	h := xxhash.New()
+	n, err := io.Copy(h, io.LimitReader(stored, e.Size))
+	if err != nil || n < e.Size || contentTag(h.Sum64()) != e.Tag {
+		return false, err
+	}
+	_, err = seeker.Seek(0, io.SeekStart)
+	return true, err
 }
 
 // step reads a little more of the object, and reports whether there may be more.
@@ -400,7 +428,7 @@ func (s *storedReader) short() bool { return s.left > 0 && errors.Is(s.err, io.E
 
 // changed reports whether all was read, and was not what it should be.
 func (s *storedReader) changed(tag string) bool {
-	return s.left == 0 && strings.HasPrefix(tag, "xxh64:") && contentTag(s.hash.Sum64()) != tag
+	return s.left == 0 && strings.HasPrefix(tag, contentPrefix) && contentTag(s.hash.Sum64()) != tag
 }
 
 // grown reports whether there is more than planned.

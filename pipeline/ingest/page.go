@@ -35,16 +35,31 @@ type pages struct {
 	last       int    // number of the page that is written to
 	entries    int    // in it
 	body       []byte // of it
-	sum        uint64 // of the hashes of the full pages before it
+	sum        uint64 // of the hashes of the full pages before it, and of what is forgotten
+	hashes     []uint64
+	counts     []int // of the entries in the full pages
+
+	forgotten forgotten
+	tomb      uint64 // hash of its stored form, 0 if nothing is forgotten
 }
 
 func planPartition(lane int) string { return "plan-" + strconv.Itoa(lane) }
 
 func pageKey(page int) string { return "page." + strconv.Itoa(page) }
 
-func pageHash(page int, body []byte) uint64 {
+func pageHash(page int, body []byte) uint64 { return keyHash(pageKey(page), body) }
+
+// keys returns the number of keys, with so many pages.
+func (g *pages) keys(pages int) uint64 {
+	if g.tomb != 0 {
+		pages++
+	}
+	return uint64(pages)
+}
+
+func keyHash(key string, body []byte) uint64 {
 	h := xxhash.New()
-	h.WriteString(pageKey(page))
+	h.WriteString(key)
 	h.Write([]byte{0})
 	h.Write(body)
 	return h.Sum64()
@@ -63,25 +78,42 @@ func (p *Plan) load(ctx context.Context, store runner.Store) error {
 	for key, body := range state {
 		bodies[key] = append([]byte(nil), body...)
 	}
-	sum := uint64(0)
-	for page := range int(cp.Keys) {
+	g := &p.pages
+	keys := int(cp.Keys)
+	if body, ok := bodies[forgottenKey]; ok {
+		if err := g.forgotten.decode(body); err != nil {
+			return fmt.Errorf("load the plan: %w: %w", runner.ErrCorrupt, err)
+		}
+		p.base, p.feeds, g.tomb = g.forgotten.places, true, keyHash(forgottenKey, body)
+		keys--
+	}
+	sum := g.tomb
+	for page := range keys {
 		body, ok := bodies[pageKey(page)]
 		if !ok {
 			return fmt.Errorf("load the plan: %w: page %d of %d is missing", runner.ErrCorrupt, page, cp.Keys)
 		}
 		p.pages.sum = sum
-		sum += pageHash(page, body)
+		hash := pageHash(page, body)
+		sum += hash
+		if page < g.forgotten.pages {
+			g.hashes, g.counts = append(g.hashes, hash), append(g.counts, 0)
+			continue
+		}
 		entries, err := decodePage(nil, body)
 		if err != nil {
 			return fmt.Errorf("load the plan: %w: page %d: %w", runner.ErrCorrupt, page, err)
 		}
 		for i := range entries {
-			if was := entries[i].Was; was < 0 || was > len(p.entries)+i {
+			if was := entries[i].Was; was < 0 || was > p.Len() {
 				return fmt.Errorf("load the plan: %w: page %d: %w", runner.ErrCorrupt, page, errPage)
 			}
 			p.add(entries[i])
 		}
 		p.pages.last, p.pages.body, p.pages.entries = page, body, len(entries)
+		if page < keys-1 {
+			g.hashes, g.counts = append(g.hashes, hash), append(g.counts, len(entries))
+		}
 	}
 	if sum != cp.Sum || uint64(len(bodies)) != cp.Keys {
 		return fmt.Errorf("load the plan: %w: %d pages with sum %x, not %d with %x",
@@ -104,7 +136,9 @@ func (p *Plan) commit(ctx context.Context, store runner.Store) error {
 		full := g.entries >= pageEntries || len(g.body)+len(entry) > pageBytes
 		if g.entries > 0 && (full || g.body[0] != pageVersion) {
 			changed[pageKey(g.last)] = g.body
-			g.sum += pageHash(g.last, g.body)
+			hash := pageHash(g.last, g.body)
+			g.sum += hash
+			g.hashes, g.counts = append(g.hashes, hash), append(g.counts, g.entries)
 			g.last, g.entries, g.body = g.last+1, 0, nil
 			if len(changed) == commitPages {
 				if err := p.commitPages(ctx, store, changed); err != nil {
@@ -120,7 +154,7 @@ func (p *Plan) commit(ctx context.Context, store runner.Store) error {
 		g.entries++
 		p.stored++
 	}
-	if len(changed) == 0 && (g.entries == 0 || g.checkpoint.Keys == uint64(g.last+1) &&
+	if len(changed) == 0 && (g.entries == 0 || g.checkpoint.Keys == g.keys(g.last+1) &&
 		g.checkpoint.Sum == g.sum+pageHash(g.last, g.body)) {
 		return nil
 	}
@@ -133,11 +167,11 @@ func (p *Plan) commitPages(ctx context.Context, store runner.Store, changed map[
 	g := &p.pages
 	cp := g.checkpoint
 	cp.Stream, cp.Constants, cp.Epoch = planPartition(p.lane), planVersion, cp.Epoch+1
-	cp.Keys, cp.Sum = uint64(g.last), g.sum
+	cp.Keys, cp.Sum = g.keys(g.last), g.sum
 	if body, ok := changed[pageKey(g.last)]; ok {
 		cp.Keys, cp.Sum = cp.Keys+1, cp.Sum+pageHash(g.last, body)
 	}
-	cp.Seq = uint64(p.stored)
+	cp.Seq = uint64(p.base + p.stored)
 	if err := store.Commit(ctx, planPartition(p.lane), cp, changed); err != nil {
 		return fmt.Errorf("commit the plan: %w", err)
 	}

@@ -66,8 +66,10 @@ type PlanConfig struct {
 // A Plan is the order of the objects and control records of a lane. Entries are only ever appended.
 type Plan struct {
 	lane    int
+	base    int // places that are forgotten
 	entries []Entry
-	stored  int // entries that are committed
+	stored  int   // entries that are committed, of those
+	newest  int64 // of the times of all objects, 0 if there is none
 	pages   pages
 	found   Found
 
@@ -95,6 +97,9 @@ func (p *Plan) add(entries ...Entry) {
 			continue
 		}
 		p.feeds = p.feeds || e.Skip == ""
+		if e.Time != unknownTime {
+			p.newest = max(p.newest, e.Time)
+		}
 		place := p.Len()
 		k, ok := p.index[e.Name]
 		if !ok || e.From == 0 || e.Was != 0 {
@@ -102,7 +107,7 @@ func (p *Plan) add(entries ...Entry) {
 		}
 		k.last = place
 		p.index[e.Name] = k
-		if e.Was != 0 {
+		if e.Was > p.base {
 			name := p.at(e.Was).Name
 			p.moves[name] = append(p.moves[name], place)
 		}
@@ -115,7 +120,7 @@ func (p *Plan) add(entries ...Entry) {
 }
 
 // at returns the entry at a place. It must not be changed.
-func (p *Plan) at(place int) *Entry { return &p.entries[place-1] }
+func (p *Plan) at(place int) *Entry { return &p.entries[place-p.base-1] }
 
 // latest returns the last entry of an object, nil if there is none.
 func (p *Plan) latest(name string) *Entry {
@@ -164,8 +169,8 @@ type Found struct {
 // Found returns what was found when the plan was made.
 func (p *Plan) Found() Found { return p.found }
 
-// Len returns the number of entries.
-func (p *Plan) Len() int { return len(p.entries) }
+// Len returns the number of entries, which is the last place.
+func (p *Plan) Len() int { return p.base + len(p.entries) }
 
 // Objects returns the number of objects, each once however often it has grown, control records not counted.
 func (p *Plan) Objects() int {
@@ -243,6 +248,9 @@ func (p *Plan) compare(ctx context.Context, c PlanConfig) ([]Entry, error) {
 		}
 		at := Locate(o.Name)
 		if c.Lanes > 1 && Lane(c.Connector.Name(), at.Folder, c.Lanes) != c.Lane {
+			continue
+		}
+		if p.tooOld(o.Name, at) {
 			continue
 		}
 		e := Entry{Object: o, Account: at.Account, Format: at.Format, Time: at.Time, Skip: at.Skip}
@@ -395,7 +403,10 @@ func (l *looker) unread(e *Entry, err error) (whole bool, _ error) {
 	return false, fmt.Errorf("read %s: %w", e.Name, err)
 }
 
-func contentTag(sum uint64) string { return "xxh64:" + strconv.FormatUint(sum, 16) }
+// contentPrefix begins the tags that are made of the content.
+const contentPrefix = "xxh64:"
+
+func contentTag(sum uint64) string { return contentPrefix + strconv.FormatUint(sum, 16) }
 
 // wholeUpTo returns the end of the last part of some stored bytes that is complete.
 func (l *looker) wholeUpTo(stored io.Reader, size int64) int64 {

@@ -63,7 +63,11 @@ func (s *Source) Info(ctx context.Context) (runner.Info, error) {
 			return runner.Info{}, err
 		}
 	}
-	return runner.Info{ID: planPartition(s.plan.lane), First: 1, Last: uint64(s.plan.Len()+1)<<offsetBits - 1}, nil
+	first := uint64(1)
+	if base := s.plan.base; base > 0 {
+		first = uint64(base+1) << offsetBits
+	}
+	return runner.Info{ID: planPartition(s.plan.lane), First: first, Last: uint64(s.plan.Len()+1)<<offsetBits - 1}, nil
 }
 
 // Read returns the records behind a position, at least one. The bodies are never used again, so they may be kept.
@@ -162,6 +166,8 @@ func (s *Source) open(ctx context.Context, e *Entry) error {
 	}
 	if other, ok := s.plan.moved(s.place); ok {
 		name = other
+	} else {
+		name, _ = s.plan.content(s.place)
 	}
 	s.reader.sure = true
 	defer func() { s.reader.sure = false }()

@@ -28,8 +28,8 @@ import (
 // before its outputs has put some that it does not remember; that is harmless, they are put again. But ingest orders what it
 // finds at the moment, so it would give their numbers to other records, and readers drop numbers that they have had.
 //
-// A snapshot does not carry the creation time by which a checkpoint knows its stream, so Restore writes the new one into the
-// checkpoints.
+// A snapshot does not carry the creation time by which checkpoints, and the names of producers, know a stream, so Restore
+// writes the id that it had into its metadata.
 
 // manifestFile is written last: a folder without one is no backup.
 const manifestFile = "backup.json"
@@ -56,7 +56,7 @@ type Manifest struct {
 // A SavedStream is one stream of a backup. Its snapshot is in the file <name>.snapshot.
 type SavedStream struct {
 	Name    string          `json:"name"`
-	ID      string          `json:"id"` // creation time, as in checkpoints
+	ID      string          `json:"id"`    // as in checkpoints
 	First   uint64          `json:"first"` // Last+1 if it holds nothing
 	Last    uint64          `json:"last"`
 	Records uint64          `json:"records"`
@@ -140,10 +140,10 @@ func deployed(ctx context.Context, js jetstream.JetStream) ([]*jetstream.StreamI
 	return all, nil
 }
 
-// isOurs reports whether a stream belongs to a deployment and outlives its instances.
+// isOurs reports whether a stream belongs to a deployment. That of the members is empty in a backup.
 func isOurs(name string) bool {
 	switch name {
-	case InsightsStream, MetricsStream, DeadStream, bucketStream(DeploymentBucket):
+	case InsightsStream, MetricsStream, DeadStream, bucketStream(DeploymentBucket), bucketStream(MembersBucket):
 		return true
 	}
 	if strings.HasPrefix(name, bucketStream(StateBucket(""))) {
@@ -156,15 +156,21 @@ func isOurs(name string) bool {
 
 // quiet waits until no instance is alive, as long as one that has just stopped is remembered.
 func quiet(ctx context.Context, js jetstream.JetStream) error {
-	const patience = 5 * time.Second // heartbeats are forgotten after 3
 	for begun := time.Now(); ; {
-		members, err := lookUp(ctx, js, bucketStream("MEMBERS"))
-		if err != nil || members == nil || members.State.Msgs == 0 {
+		bucket, err := lookUp(ctx, js, bucketStream(MembersBucket))
+		if err != nil || bucket == nil || bucket.State.Msgs == 0 { // nil: of a version without
 			return err
 		}
-		if time.Since(begun) > patience {
-			return fmt.Errorf("%w: %d instances are alive; stop all services first ('trailvane status' names them)",
-				ErrBackup, members.State.Msgs)
+		members, err := Members(ctx, js)
+		if err != nil {
+			return err
+		}
+		if len(members) > 0 && time.Since(begun) > membersAge+apiTimeout {
+			var names []string
+			for _, m := range members {
+				names = append(names, m.ID)
+			}
+			return fmt.Errorf("%w: %s are alive; stop all services first", ErrBackup, strings.Join(names, ", "))
 		}
 		if err := sleep(ctx, retryMax); err != nil {
 			return err
@@ -376,37 +382,29 @@ func Restore(ctx context.Context, js jetstream.JetStream, dir string, replicas i
 		return nil, fmt.Errorf("%w: restoring overwrites nothing, and %s are there; restore to an empty server or account, "+
 			"or delete them", ErrBackup, strings.Join(there, ", "))
 	}
-	ids := make(map[string]string) // of streams: what they were, what they are
 	for i := range m.Streams {
 		s := &m.Streams[i]
-		if s.Name == bucketStream(DeploymentBucket) {
-			if err := adoptCheckpoints(ctx, js, m, ids); err != nil {
-				return nil, err
-			}
-		}
-		id, err := restoreStream(ctx, js, dir, s, replicas)
-		if err != nil {
+		if err := restoreStream(ctx, js, dir, s, replicas); err != nil {
 			return nil, fmt.Errorf("%w: restore %s: %w; delete what was restored before you try again", ErrBackup, s.Name, err)
 		}
-		ids[s.ID] = id
 	}
 	return m, nil
 }
 
-// restoreStream restores one stream and returns its new id.
-func restoreStream(ctx context.Context, js jetstream.JetStream, dir string, s *SavedStream, replicas int) (string, error) {
+// restoreStream restores one stream.
+func restoreStream(ctx context.Context, js jetstream.JetStream, dir string, s *SavedStream, replicas int) error {
 	f, err := os.Open(filepath.Join(dir, s.file()))
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer f.Close()
 	config, err := s.config(replicas)
 	if err != nil {
-		return "", err
+		return err
 	}
 	request, err := json.Marshal(map[string]json.RawMessage{"config": config, "state": s.State})
 	if err != nil {
-		return "", err
+		return err
 	}
 	var begun struct {
 		Deliver string              `json:"deliver_subject"`
@@ -415,37 +413,39 @@ func restoreStream(ctx context.Context, js jetstream.JetStream, dir string, s *S
 	asking, cancel := context.WithTimeout(ctx, snapshotPatience)
 	defer cancel()
 	if err := ask(asking, js, "STREAM.RESTORE."+s.Name, request, &begun); err != nil {
-		return "", err
+		return err
 	}
 	if begun.Error != nil {
-		return "", begun.Error
+		return begun.Error
 	}
 	for piece := make([]byte, snapshotChunk); ; {
 		n, err := io.ReadFull(f, piece)
 		if n > 0 {
 			if err := sendPiece(ctx, js.Conn(), begun.Deliver, piece[:n]); err != nil {
-				return "", err
+				return err
 			}
 		}
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			break
 		}
 		if err != nil {
-			return "", err
+			return err
 		}
 	}
 	if err := sendPiece(ctx, js.Conn(), begun.Deliver, nil); err != nil {
-		return "", err
+		return err
 	}
 	info, err := lookUp(ctx, js, s.Name)
 	if err != nil || info == nil {
-		return "", errors.Join(err, errors.New("the server has not made it"))
+		return errors.Join(err, errors.New("the server has not made it"))
 	}
-	if i := infoOf(info); i.First != s.First || i.Last != s.Last || info.State.Msgs != s.Records {
-		return "", fmt.Errorf("it has %d records from %d to %d, not %d from %d to %d",
+	if i := infoOf(info); i.ID != s.ID {
+		return fmt.Errorf("it is known as %s, not %s", i.ID, s.ID)
+	} else if i.First != s.First || i.Last != s.Last || info.State.Msgs != s.Records {
+		return fmt.Errorf("it has %d records from %d to %d, not %d from %d to %d",
 			info.State.Msgs, i.First, i.Last, s.Records, s.First, s.Last)
 	}
-	return streamID(info), nil
+	return nil
 }
 
 // sendPiece sends a piece of a snapshot, or its end, and waits until the server has it.
@@ -468,49 +468,25 @@ func sendPiece(ctx context.Context, nc *nats.Conn, subject string, piece []byte)
 	return nil
 }
 
-// config returns the saved configuration with another number of replicas, if that is not 0.
+// config returns the saved configuration with the stream's id in it, and another number of replicas, if that is not 0.
 func (s *SavedStream) config(replicas int) (json.RawMessage, error) {
-	if replicas == 0 {
-		return s.Config, nil
-	}
 	var fields map[string]json.RawMessage // as they are, also those that the client library does not know
 	if err := json.Unmarshal(s.Config, &fields); err != nil {
 		return nil, err
 	}
-	fields["num_replicas"] = fmt.Append(nil, replicas)
-	return json.Marshal(fields)
-}
-
-// adoptCheckpoints writes the new ids of the streams into the checkpoints.
-func adoptCheckpoints(ctx context.Context, js jetstream.JetStream, m *Manifest, ids map[string]string) error {
-	for i := range m.Streams {
-		stage, ok := strings.CutPrefix(m.Streams[i].Name, bucketStream(StateBucket("")))
-		if !ok {
-			continue
-		}
-		saved, err := Checkpoints(ctx, js, stage)
-		if err != nil {
-			return err
-		}
-		store, err := OpenStore(ctx, js, stage)
-		if err != nil {
-			return err
-		}
-		for partition := range saved {
-			// From the leader, and fenced.
-			c, _, err := store.Load(ctx, partition)
-			if err != nil {
-				return err
-			}
-			id, ok := ids[c.Stream]
-			if !ok { // that of ingest, whose input is no stream
-				continue
-			}
-			c.Stream = id
-			if err := store.Commit(ctx, partition, c, nil); err != nil {
-				return err
-			}
+	metadata := make(map[string]string)
+	if m, ok := fields["metadata"]; ok {
+		if err := json.Unmarshal(m, &metadata); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	metadata[idMetadata] = s.ID
+	var err error
+	if fields["metadata"], err = json.Marshal(metadata); err != nil {
+		return nil, err
+	}
+	if replicas > 0 {
+		fields["num_replicas"] = fmt.Append(nil, replicas)
+	}
+	return json.Marshal(fields)
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -134,15 +135,29 @@ func TestBackupNeedsQuiet(t *testing.T) {
 	})
 	t.Run("somebody is alive", func(t *testing.T) {
 		r := saved(t)
-		members := natsjs.StreamConfig{Name: "KV_MEMBERS", Subjects: []string{"$KV.MEMBERS.>"}, MaxMsgsPerSubject: 1}
-		if _, err := r.js.CreateOrUpdateStream(t.Context(), members); err != nil {
+		heart, err := jetstream.NewHeart(t.Context(), r.js, jetstream.Member{ID: "somebody"})
+		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.js.Publish(t.Context(), "$KV.MEMBERS.x", []byte("{}")); err != nil {
+		ctx, stop := context.WithCancel(t.Context())
+		var beating sync.WaitGroup
+		defer beating.Wait()
+		defer stop()
+		if err := heart.Join(ctx, nil); err != nil {
 			t.Fatal(err)
 		}
-		_, err := jetstream.Backup(t.Context(), r.js, filepath.Join(t.TempDir(), "backup"))
-		if !errors.Is(err, jetstream.ErrBackup) || !strings.Contains(err.Error(), "1 instances are alive") {
+		beating.Go(func() {
+			for beat := time.NewTicker(time.Second); ; {
+				select {
+				case <-ctx.Done():
+					return
+				case <-beat.C:
+					_ = heart.Beat(ctx, nil)
+				}
+			}
+		})
+		_, err = jetstream.Backup(t.Context(), r.js, filepath.Join(t.TempDir(), "backup"))
+		if !errors.Is(err, jetstream.ErrBackup) || !strings.Contains(err.Error(), "somebody are alive") {
 			t.Errorf("Backup: %v", err)
 		}
 	})

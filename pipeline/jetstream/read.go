@@ -32,7 +32,13 @@ func ReadAll(ctx context.Context, js jetstream.JetStream, stream string, fn func
 func readAll(
 	ctx context.Context, js jetstream.JetStream, stream, filter string, fn func(*nats.Msg) error,
 ) error {
-	after := uint64(0)
+	return readBehind(ctx, js, stream, filter, 0, fn)
+}
+
+// readBehind is readAll for what is behind a sequence.
+func readBehind(
+	ctx context.Context, js jetstream.JetStream, stream, filter string, after uint64, fn func(*nats.Msg) error,
+) error {
 	for attempt := 0; ; attempt++ {
 		at, err := readRest(ctx, js, stream, filter, after, fn)
 		if err == nil || !errors.Is(err, errLost) || attempt == 3 {

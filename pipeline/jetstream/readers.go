@@ -79,6 +79,8 @@ func lastValue(ctx context.Context, js jetstream.JetStream, bucket, key string) 
 	switch {
 	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound:
 		return nil, 0, nil
+	case answer.Error != nil && answer.Error.ErrorCode == jetstream.JSErrCodeStreamNotFound:
+		return nil, 0, jetstream.ErrBucketNotFound
 	case answer.Error != nil:
 		return nil, 0, answer.Error
 	case answer.Message == nil:

@@ -88,8 +88,16 @@ func infoOf(info *jetstream.StreamInfo) runner.Info {
 	return i
 }
 
-// streamID tells streams of the same name apart.
-func streamID(info *jetstream.StreamInfo) string { return info.Created.UTC().Format(time.RFC3339Nano) }
+// idMetadata is where a stream that was restored from a backup has the id that it had.
+const idMetadata = "trailvane-stream-id"
+
+// streamID tells streams of the same name apart: by their creation time, unless it is a restored one.
+func streamID(info *jetstream.StreamInfo) string {
+	if id := info.Config.Metadata[idMetadata]; id != "" {
+		return id
+	}
+	return info.Created.UTC().Format(time.RFC3339Nano)
+}
 
 // Drain bounds the input: what the stream holds now is read, then Read returns io.EOF. If the server cannot say now what
 // that is, the next Read asks again. It may be called while another goroutine reads, and more than once.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -206,10 +207,14 @@ func (s *Store) publish(ctx context.Context, messages []*nats.Msg, size int) (ui
 		}
 		return ack.Sequence, nil
 	}
+	patience := apiTimeout
+	if deadline, ok := ctx.Deadline(); ok { // which the library does not look at
+		patience = min(patience, max(time.Until(deadline), time.Millisecond))
+	}
 	ack, err := jetstreamext.PublishMsgBatch(ctx, s.js, messages, jetstreamext.BatchFlowControl{
 		AckFirst:   true, // so that a server with too many open batches says so
 		AckEvery:   max(1, commitWindow/(size/len(messages)+1)),
-		AckTimeout: apiTimeout,
+		AckTimeout: patience,
 	})
 	if err != nil {
 		return 0, err

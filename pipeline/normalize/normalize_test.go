@@ -290,6 +290,23 @@ func TestHostileRegionCannotForgeASubject(t *testing.T) {
 	}
 }
 
+// A tick that was stored late says no more than its connector knew, and one that was stored early no more than the broker knew.
+func TestTickIsTheEarlierTime(t *testing.T) {
+	at := schemas.MinuteOf(stored.Unix())
+	for known, want := range map[schemas.Minute]schemas.Minute{0: at, at - 60: at - 60, at: at, at + 60: at} {
+		body := (&schemas.Tick{Lane: 2, Time: known}).Append(nil)
+		err := processor(1).Apply(runner.Record{Seq: 1, Subject: "raw.2.tick", Time: stored, Body: body}, func(o runner.Output) {
+			var tick schemas.Tick
+			if err := tick.Decode(o.Body); err != nil || tick.Time != want {
+				t.Errorf("known %d, stored %d: tick %+v (%v), want %d", known, at, tick, err, want)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestControlRecordsGoToEveryPartition(t *testing.T) {
 	p := processor(3)
 	for kind, body := range map[schemas.ControlKind][]byte{

@@ -73,6 +73,9 @@ func (l *loop) fly(ctx context.Context, cp schemas.Checkpoint, changed map[strin
 	l.flown = cp
 	// A planned stop lets the commit in flight end, so the context's end must not reach it.
 	during, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	if ctx.Err() != nil { // the stop has begun, and this one knows how much time there is
+		during, cancel = context.WithDeadline(during, l.stopTime())
+	}
 	flying, ended := context.WithCancel(ctx)
 	f := &flight{flying: flying, cancel: cancel, done: make(chan error, 1), seq: cp.Seq}
 	go func() {
@@ -118,10 +121,7 @@ func (l *loop) await(ctx context.Context) error {
 	select {
 	case err = <-f.done:
 	case <-ctx.Done():
-		if l.stopBy.IsZero() {
-			l.stopBy = time.Now().Add(stopGrace)
-		}
-		grace := time.AfterFunc(time.Until(l.stopBy), f.cancel)
+		grace := time.AfterFunc(time.Until(l.stopTime()), f.cancel)
 		defer grace.Stop()
 		err = <-f.done
 	}
@@ -130,6 +130,14 @@ func (l *loop) await(ctx context.Context) error {
 		return passing{fmt.Errorf("commit at %d: %w", f.seq, err)}
 	}
 	return nil
+}
+
+// stopTime returns when a planned stop gives up committing. The first call is its beginning.
+func (l *loop) stopTime() time.Time {
+	if l.stopBy.IsZero() {
+		l.stopBy = time.Now().Add(stopGrace)
+	}
+	return l.stopBy
 }
 
 // finish commits what is left at the end of the input.

@@ -19,7 +19,8 @@ type Partition = service.Partition[*aggregate.Processor]
 func Open(ctx context.Context, d *service.Deployment, partition int) (*Partition, error) {
 	return service.Open(ctx, d, service.Stage[*aggregate.Processor]{
 		Name: aggregate.Stage, Partition: partition, Input: jetstream.EventsStream(partition), Constants: aggregate.Constants,
-		New: func(uint64) *aggregate.Processor { return aggregate.New(partition) },
+		Version: aggregate.StateVersion,
+		New:     func(uint64) *aggregate.Processor { return aggregate.New(partition) },
 	})
 }
 

@@ -106,11 +106,14 @@ func (l *live) start() {
 // until waits for a condition.
 func (l *live) until(what string, ok func() bool) {
 	l.t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); !ok(); {
-		if time.Now().After(deadline) {
+	deadline, again := time.After(2*time.Minute), time.NewTicker(2*time.Millisecond)
+	defer again.Stop()
+	for !ok() {
+		select {
+		case <-again.C:
+		case <-deadline:
 			l.t.Fatalf("waited two minutes for %s", what)
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 }
 
@@ -235,7 +238,7 @@ func TestLive(t *testing.T) {
 		if at.After(silence) {
 			return os.Remove(path)
 		}
-		if at = at.Truncate(30 * time.Minute); at.Before(history) {
+		if at = at.Truncate(90 * time.Minute); at.Before(history) {
 			at = history.Add(-time.Hour)
 		}
 		batches[at] = append(batches[at], name)
@@ -263,13 +266,16 @@ func TestLive(t *testing.T) {
 	l := newLive(t)
 	for n, at := range slices.SortedFunc(maps.Keys(batches), time.Time.Compare) {
 		l.deliver(from, batches[at])
-		if n%7 == 0 { // as well, begin anew
+		if n%4 == 0 { // as well, begin anew
 			if l.end != nil {
 				l.end()
 			}
 			l.start()
 		}
-		l.reach(at.Add(30 * time.Minute))
+		if at = at.Add(90 * time.Minute); at.After(silence) {
+			at = silence
+		}
+		l.reach(at)
 	}
 	starts, ends := l.insights()
 	if diff := cmp.Diff(want, starts); diff != "" {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strconv"
 	"time"
 
 	natsjetstream "github.com/nats-io/nats.go/jetstream"
@@ -65,8 +66,16 @@ func OpenFollowed(
 			EventTime: formats.EventTime,
 		},
 		Format: c.Format, Detect: formats.Detect,
-		Now:    now,
-		Wait:   pace.wait,
+		Now:  now,
+		Wait: pace.wait,
+		Committed: func(ctx context.Context) (uint64, error) {
+			all, err := jetstream.Checkpoints(ctx, d.JS, Bucket)
+			return all[strconv.Itoa(lane)].Seq, err
+		},
+		TooOld: func(objects int) {
+			log.Warn("left out new objects that are two weeks older than the newest of their folder",
+				"paths", c.Paths, "objects", objects)
+		},
 		Failed: failed,
 	})
 	return service.Open(ctx, d, service.Stage[*ingest.Processor]{

@@ -23,12 +23,13 @@ const maxError = 2000
 
 // Exit codes, for scripts.
 const (
-	exitOK       = 0   // also: a service was stopped by a signal
-	exitFailed   = 1   // also: refused by a server, or by a deployment that was made otherwise
-	exitUsage    = 2   // of flags, environment or configuration file
-	exitInsights = 10  // analyze --exit-code found insights
-	exitStopped  = 130 // interrupted, as shells say it
-	exitPipe     = 141 // nobody reads the output any more, as shells say it
+	exitOK        = 0   // also: a service was stopped by a signal
+	exitFailed    = 1   // also: refused by a server, or by a deployment that was made otherwise
+	exitUsage     = 2   // of flags, environment or configuration file
+	exitInsights  = 10  // analyze --exit-code found insights
+	exitAttention = 11  // status: something needs attention; dead replay: some letters cannot be replayed
+	exitStopped   = 130 // interrupted, as shells say it
+	exitPipe      = 141 // nobody reads the output any more, as shells say it
 )
 
 // command is the command line.
@@ -49,6 +50,8 @@ type command struct {
 	Backup     backupCommand     `cmd:"" group:"services" help:"Save a deployment to a folder."`
 	Restore    restoreCommand    `cmd:"" group:"services" help:"Make a deployment from a backup."`
 	Config     configCommand     `cmd:"" group:"services" help:"Check a configuration."`
+	Status     statusCommand     `cmd:"" group:"services" help:"Say how a deployment is, and what needs attention."`
+	Dead       deadCommand       `cmd:"" group:"services" help:"List, show, replay and purge records that were refused."`
 }
 
 // console is where a command reads and writes.
@@ -189,19 +192,32 @@ type versionCommand struct{}
 
 // Run prints the version of the program and of what it was built with.
 func (versionCommand) Run(c console) error {
-	version, commit := "development", ""
+	version, commit := buildVersion()
+	if commit != "" {
+		commit = ", commit " + commit
+	}
 	goVersion := "unknown Go"
 	if b, ok := debug.ReadBuildInfo(); ok {
 		goVersion = b.GoVersion
-		if v := b.Main.Version; v != "" && v != "(devel)" {
-			version = v
-		}
-		for _, s := range b.Settings {
-			if s.Key == "vcs.revision" {
-				commit = ", commit " + s.Value[:min(len(s.Value), 12)]
-			}
-		}
 	}
 	_, err := fmt.Fprintf(c.out, "trailvane %s (%s%s)\n", version, goVersion, commit)
 	return err
+}
+
+// buildVersion returns the version of the program, and the commit that it was built from, if they are known.
+func buildVersion() (version, commit string) {
+	version = "development"
+	b, ok := debug.ReadBuildInfo()
+	if !ok {
+		return version, ""
+	}
+	if v := b.Main.Version; v != "" && v != "(devel)" {
+		version = v
+	}
+	for _, s := range b.Settings {
+		if s.Key == "vcs.revision" {
+			commit = s.Value[:min(len(s.Value), 12)]
+		}
+	}
+	return version, commit
 }

@@ -97,6 +97,7 @@ func (s *serveCommand) run(ctx context.Context, log *slog.Logger) error {
 		return err
 	}
 	name := s.Name()
+	version, _ := buildVersion()
 	connect := func(ctx context.Context) (natsjetstream.JetStream, error) {
 		return s.Credentials.Connect(ctx, s.NATS, name, log)
 	}
@@ -116,7 +117,7 @@ func (s *serveCommand) run(ctx context.Context, log *slog.Logger) error {
 		}
 	}
 	err = s.Process.Run(running, log, func(ctx context.Context, log *slog.Logger) (*service.Deployment, []service.Work, error) {
-		d := &service.Deployment{Instance: name, Log: log}
+		d := &service.Deployment{Instance: name, Version: version, Log: log}
 		var err error
 		if d.JS, err = connect(ctx); err != nil {
 			return nil, nil, err

@@ -49,8 +49,9 @@ func firstUsage(checks ...func() error) error {
 // run runs stages until the context ends.
 func (f *stageFlags) run(ctx context.Context, c console, names []string, works func(d *service.Deployment) []service.Work) error {
 	log := f.Log(c.err)
+	version, _ := buildVersion()
 	return logged(c, log, f.Process.Run(ctx, log, func(ctx context.Context, log *slog.Logger) (*service.Deployment, []service.Work, error) {
-		d := &service.Deployment{Instance: f.Name(), Log: log}
+		d := &service.Deployment{Instance: f.Name(), Version: version, Log: log}
 		var err error
 		if d.JS, err = f.Connect(ctx, d.Instance, log); err != nil {
 			return nil, nil, err

@@ -29,7 +29,7 @@ func TestTheClockOfAHostJumps(t *testing.T) {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("insight events (-want +got):\n%s", d)
+		t.Errorf("insight events and metrics (-want +got):\n%s", d)
 	}
 }
 

@@ -2,6 +2,8 @@ package crash
 
 import (
 	"context"
+	"fmt"
+	"regexp"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,17 +24,30 @@ type way struct {
 	wrong       func(*runner.Config)
 }
 
-// replay runs raw records through the pipeline and returns the insight events by subject.
-func replay(records []runnertest.Raw, w way) (map[string]string, error) {
+// A result is what comes out: insight events by subject, and the parts of hours by subject and their place in it.
+type result struct{ Insights, Metrics map[string]string }
+
+// replay runs raw records through the pipeline and returns what comes out.
+func replay(records []runnertest.Raw, w way) (result, error) {
+	out := result{Insights: make(map[string]string), Metrics: make(map[string]string)}
 	b, err := play(records, w)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
-	insights := make(map[string]string)
 	for _, r := range b.Records("INSIGHTS") {
-		insights[r.Subject] = string(r.Body)
+		out.Insights[r.Subject] = string(r.Body)
 	}
-	return insights, nil
+	// Parts of hours have no subject of their own: a reader drops repeats by their numbers.
+	seen, parts := make(map[string]schemas.Number), make(map[string]int)
+	for _, r := range b.Records("METRICS") {
+		if n, ok := seen[r.Producer]; ok && !n.Less(r.Number) {
+			continue
+		}
+		seen[r.Producer] = r.Number
+		out.Metrics[fmt.Sprintf("%s #%d", r.Subject, parts[r.Subject])] = string(r.Body)
+		parts[r.Subject]++
+	}
+	return out, nil
 }
 
 // play runs raw records through the pipeline, stage after stage, and returns the broker that holds everything.
@@ -52,12 +67,12 @@ func TestEveryTypeIsFound(t *testing.T) {
 		account string
 		state   schemas.State
 	}
-	insights, err := replay(raw(), undisturbed)
+	out, err := replay(raw(), undisturbed)
 	if err != nil {
 		t.Fatal(err)
 	}
 	got := make(map[what]int)
-	for subject, body := range insights {
+	for subject, body := range out.Insights {
 		var i schemas.Insight
 		if err := i.Decode([]byte(body)); err != nil {
 			t.Fatalf("%s: %v", subject, err)
@@ -75,7 +90,52 @@ func TestEveryTypeIsFound(t *testing.T) {
 	}
 }
 
-// The same RAW gives the same insight bytes with any number of partitions, any commit points and any restarts.
+// METRICS tells each call as often as the records do, and late ones are among them. Repeats here are hours late, so that nobody
+// remembers them.
+func TestMetricsTellEveryCall(t *testing.T) {
+	records := raw()
+	out, err := replay(records, undisturbed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, got := make(map[string]uint64), make(map[string]uint64)
+	named := regexp.MustCompile(`"(?:eventSource|serviceName)":"([^"]*)","eventName":"([^"]*)"`)
+	for _, r := range records {
+		if s, err := schemas.ParseSubject(r.Subject); err != nil || s.Control != "" {
+			continue
+		}
+		var c schemas.Chunk
+		if err := c.Decode(r.Body); err != nil {
+			t.Fatal(err)
+		}
+		for _, record := range c.Records {
+			if m := named.FindSubmatch(record.Body); m != nil {
+				want[string(m[1])+" "+string(m[2])]++
+			}
+		}
+	}
+	late := uint64(0)
+	for subject, body := range out.Metrics {
+		var m schemas.Metrics
+		if err := m.Decode([]byte(body)); err != nil {
+			t.Fatalf("%s: %v", subject, err)
+		}
+		for _, s := range m.Series {
+			for _, c := range s.Minutes {
+				got[m.Strings[s.Service]+" "+m.Strings[s.Name]] += uint64(c.Count)
+			}
+		}
+		late += m.Late
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("calls (-records +metrics):\n%s", d)
+	}
+	if late == 0 {
+		t.Error("nothing is late, so that nothing is shown of it")
+	}
+}
+
+// The same RAW gives the same bytes of insight events and metrics with any number of partitions, any commit points and any restarts.
 func TestReplayGivesTheSameBytes(t *testing.T) {
 	records := raw()
 	want, err := replay(records, undisturbed)
@@ -92,7 +152,7 @@ func TestReplayGivesTheSameBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 		if d := cmp.Diff(want, got); d != "" {
-			t.Fatalf("insight events (-want +got):\n%s", d)
+			t.Fatalf("insight events and metrics (-want +got):\n%s", d)
 		}
 	})
 }

@@ -21,19 +21,19 @@ func TestOtherModelsBeginAnew(t *testing.T) {
 	changed, again := 0, make(map[schemas.InsightType]int)
 	const restarts = 20
 	for from := 8; from <= restarts; from += 3 { // so that it happens at many places
-		insights, err := replay(raw(), way{partitions: 2, commitBytes: 1 << 30, restarts: restarts, wrong: otherModels(from)})
+		out, err := replay(raw(), way{partitions: 2, commitBytes: 1 << 30, restarts: restarts, wrong: otherModels(from)})
 		if err != nil {
 			t.Fatal(err)
 		}
 		open := make(map[string]int)
-		for subject, body := range insights {
+		for subject, body := range out.Insights {
 			var i schemas.Insight
 			if err := i.Decode([]byte(body)); err != nil {
 				t.Fatalf("%s: %v", subject, err)
 			}
 			if i.Details.State == schemas.StartState {
 				open[i.SharedEventID]++
-				if before[subject] == "" {
+				if before.Insights[subject] == "" {
 					again[i.Details.Type]++
 				}
 				continue

@@ -193,7 +193,9 @@ func (w *world) instance(p *part) {
 		New: func(generation uint64) runner.Processor {
 			return newProcessor(i, p.stage.New(p.index, generation))
 		},
-		Log: slog.New(slog.DiscardHandler),
+		// Whoever was abandoned counts as gone; one that wakes up before its claim finds its successor alive.
+		Owned: func(owner string) bool { return p.owner != nil && p.owner.name == owner },
+		Log:   slog.New(slog.DiscardHandler),
 	}
 	if !w.calm {
 		// From a commit after every record to none but those that time brings.

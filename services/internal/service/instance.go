@@ -45,6 +45,7 @@ type Instance struct {
 	self       tvjetstream.Member
 	fail       context.CancelCauseFunc // ends Run with an error
 	beatNow    chan struct{}
+	haltTime   time.Duration
 	running    sync.WaitGroup // tenures
 
 	mu      sync.Mutex // guards what follows, and the tenures and shares of the stages
@@ -64,6 +65,7 @@ func NewInstance(d *Deployment, works ...Work) *Instance {
 		deployment: d,
 		self:       tvjetstream.Member{ID: d.Instance, Host: host, Version: d.Version, Started: time.Now().Round(0)},
 		beatNow:    make(chan struct{}, 1),
+		haltTime:   haltTime,
 		lookErr:    errors.New("it has not begun yet"),
 	}
 	for _, w := range works {

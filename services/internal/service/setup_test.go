@@ -67,7 +67,6 @@ type fleet struct {
 	dir   string
 	port  int
 	ttl   time.Duration
-	mu    sync.Mutex
 	world *broker.Broker
 	js    jetstream.JetStream // of the test
 	sent  [partitions]int
@@ -144,7 +143,7 @@ type node struct {
 }
 
 // node starts an instance behind a proxy of its own.
-func (f *fleet) node(name string, change ...func(*Instance, *toy)) *node {
+func (f *fleet) node(name string, change ...func(*toy)) *node {
 	f.t.Helper()
 	n := &node{name: name, proxy: newProxy(f.t, f.address()), log: new(logs), done: make(chan error, 1)}
 	_, js := f.connect(n.proxy.address())
@@ -155,12 +154,13 @@ func (f *fleet) node(name string, change ...func(*Instance, *toy)) *node {
 			New: func(uint64) *toy {
 				toy := &toy{part: p}
 				for _, c := range change {
-					c(n.Instance, toy)
+					c(toy)
 				}
 				return toy
 			},
 		})
 	}})
+	n.haltTime = 200 * time.Millisecond
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop = cancel
 	ended := make(chan struct{})
@@ -199,9 +199,9 @@ func (f *fleet) publishTo(p int, body string) {
 func (f *fleet) eventually(what string, missing func() string) time.Duration {
 	f.t.Helper()
 	begin := time.Now()
-	last := ""
 	for deadline := time.After(30 * time.Second); ; {
-		if last = missing(); last == "" {
+		last := missing()
+		if last == "" {
 			return time.Since(begin)
 		}
 		select {
@@ -212,7 +212,7 @@ func (f *fleet) eventually(what string, missing func() string) time.Duration {
 	}
 }
 
-// owners returns the checkpoints by partition.
+// checkpoints returns the checkpoints by partition.
 func (f *fleet) checkpoints() [partitions]schemas.Checkpoint {
 	f.t.Helper()
 	var all [partitions]schemas.Checkpoint

@@ -16,6 +16,7 @@ type tenure struct {
 	stats   *runner.Stats // of the part that runs, nil if none does
 	halted  string        // why it stands still
 	leaving bool
+	lost    bool   // another instance has claimed it
 	why     string // it ends
 
 	from     string // who owned it when we decided to claim it; empty if nobody did
@@ -39,7 +40,11 @@ func (t *tenure) leave(why string) {
 }
 
 // haltTime is how long a halted partition stands still before it is tried again: a person may have repaired what was wrong.
-const haltTime = 30 * time.Second
+// Openings fail mostly because the server is away, and are tried again after openTime.
+const (
+	haltTime = 30 * time.Second
+	openTime = time.Second
+)
 
 // begin takes a partition, beside the caller, who holds the mutex.
 func (i *Instance) begin(ctx context.Context, s *stage, partition int, from string) {
@@ -59,24 +64,26 @@ func (i *Instance) begin(ctx context.Context, s *stage, partition int, from stri
 func (i *Instance) hold(ctx context.Context, s *stage, partition int, t *tenure) {
 	log := i.deployment.Log.With("stage", s.Stage, "partition", partition)
 	for {
-		wait := haltTime
+		wait := i.haltTime
 		part, err := s.Open(ctx, partition)
 		if err == nil {
 			i.set(t, part.Progress(), "")
 			err = part.Run(ctx)
 			part.Close()
 		} else {
-			// Mostly the server is away.
-			wait = time.Second
+			wait = openTime
 			err = fmt.Errorf("open %s %d: %w", s.Stage, partition, err)
 		}
-		epoch := i.lastEpoch(t)
+		epoch, lost, why := i.ending(t)
 		switch {
-		case ctx.Err() != nil:
-			log.Info("given up", "epoch", epoch, "why", i.reason(t))
-			return
 		case errors.Is(err, runner.ErrConflict):
-			log.Warn("lost", "epoch", epoch, "err", err)
+			log.Warn("lost", "epoch", epoch, "why", err)
+			return
+		case lost:
+			log.Warn("lost", "epoch", epoch, "why", why)
+			return
+		case ctx.Err() != nil:
+			log.Info("released", "epoch", epoch, "why", why)
 			return
 		case errors.Is(err, runner.ErrNewer):
 			i.fail(err)
@@ -92,6 +99,7 @@ func (i *Instance) hold(ctx context.Context, s *stage, partition int, t *tenure)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
+			log.Info("released", "epoch", epoch, "why", "it was halted")
 			return
 		}
 	}
@@ -115,14 +123,8 @@ func (i *Instance) set(t *tenure, stats *runner.Stats, halted string) {
 	t.stats, t.halted = stats, halted
 }
 
-func (i *Instance) lastEpoch(t *tenure) uint64 {
+func (i *Instance) ending(t *tenure) (epoch uint64, lost bool, why string) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return t.epoch()
-}
-
-func (i *Instance) reason(t *tenure) string {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return t.why
+	return t.epoch(), t.lost, t.why
 }

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
 	"github.com/trailvane/trailvane/pipeline/runner"
+	"github.com/trailvane/trailvane/schemas"
 )
 
 // A stage is a work and what the instance has of it.
@@ -39,10 +41,13 @@ func (i *Instance) watch(ctx context.Context, ttl time.Duration) {
 	var d doubt
 	for {
 		v, err := i.members(ctx, ttl, &d)
-		for _, s := range i.stages {
-			if err == nil {
-				err = i.decide(ctx, ttl, s, v)
+		if err == nil {
+			for _, s := range i.stages { // each by itself: one that cannot be looked at holds up no other
+				err = errors.Join(err, i.decide(ctx, ttl, s, v))
 			}
+		}
+		if errors.Is(err, schemas.ErrVersion) {
+			i.fail(fmt.Errorf("%w: %w", runner.ErrNewer, err))
 		}
 		if ctx.Err() != nil {
 			return
@@ -116,8 +121,9 @@ func (i *Instance) decide(ctx context.Context, ttl time.Duration, s *stage, v vi
 	s.share = s.Partitions / len(live)
 	claim, release := runner.Balance(owners, live, i.self.ID)
 	for _, partition := range release {
-		// What is not restored yet is not given up either, or it would stay ours in its checkpoint.
-		if t := s.tenures[partition]; t != nil && (t.epoch() != 0 || t.halted != "") {
+		// What we have not restored or could not, but is ours by its checkpoint, would stay ours there.
+		t, free := s.tenures[partition], checkpoints[strconv.Itoa(partition)].Owner != i.self.ID
+		if t != nil && (t.epoch() != 0 || t.halted != "" && free) {
 			t.leave("another instance has fewer")
 		}
 	}
@@ -164,6 +170,7 @@ func (i *Instance) owners(s *stage, v view, checkpoints map[string]tvjetstream.S
 		t := s.tenures[partition]
 		others := c.Owner != "" && c.Owner != i.self.ID
 		if t != nil && !t.leaving && others && (t.epoch() != 0 && c.Epoch >= t.epoch() || t.halted != "" && isMember[c.Owner]) {
+			t.lost = true
 			t.leave(fmt.Sprintf("%s has claimed it, in epoch %d", c.Owner, c.Epoch))
 		}
 		switch {
