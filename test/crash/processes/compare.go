@@ -153,9 +153,11 @@ func texts(stream string, records []runner.Record) []string {
 	for _, r := range records {
 		text := r.Subject + " " + string(r.Body)
 		if stream != "INSIGHTS" {
-			of := r.Producer + " " + r.Subject
+			// A producer's name ends with the identity of its input stream, which is another one in memory.
+			producer := r.Producer[:max(0, strings.LastIndexByte(r.Producer, '.'))]
+			of := producer + " " + r.Subject
 			place[of]++
-			text = fmt.Sprintf("%s %d %s", r.Producer, place[of], text)
+			text = fmt.Sprintf("%s %d %s", producer, place[of], text)
 		}
 		all = append(all, text)
 	}
