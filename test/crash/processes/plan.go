@@ -73,6 +73,9 @@ func schedule(c *config) []fault {
 		switch n := r.IntN(100); {
 		case onServer:
 			f.stage, f.kind = server, kill
+			if c.cluster { // longer than it takes to notice
+				f.lasts = between(5*time.Second, 10*time.Second)
+			}
 			if c.cluster && n < 50 {
 				f.kind = cut
 			}

@@ -49,6 +49,46 @@ func (r *report) takeovers(w *watch) {
 	}
 }
 
+// outages adds the rows about servers that were away: whether work went on meanwhile, and when it did afterwards. Of those that
+// overlap nothing can be said.
+func (r *report) outages(w *watch) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	slices.SortFunc(w.commits, time.Time.Compare)
+	for _, many := range []int{1, 2} {
+		total, during := 0, 0
+		var after []time.Duration
+		for _, s := range w.spans {
+			overlaps := func(o *span) bool {
+				return o != s && o.stage == server && o.begin.Before(s.end.Add(noticed)) && o.end.Add(noticed).After(s.begin)
+			}
+			if s.stage != server || s.many != many || s.end.IsZero() || slices.ContainsFunc(w.spans, overlaps) {
+				continue
+			}
+			total++
+			from, _ := slices.BinarySearchFunc(w.commits, s.begin.Add(noticed), time.Time.Compare)
+			to, _ := slices.BinarySearchFunc(w.commits, s.end, time.Time.Compare)
+			if to > from {
+				during++
+			}
+			if to < len(w.commits) {
+				after = append(after, w.commits[to].Sub(s.end))
+			}
+		}
+		slices.Sort(after)
+		if total > 0 {
+			r.rows = append(r.rows, fmt.Sprintf("servers away at once: %d\t%d times, in %d of them something was committed meanwhile\tafterwards p50 %s\tlongest %s",
+				many, total, during, percentile(after, 50).Round(time.Millisecond), percentile(after, 100).Round(time.Millisecond)))
+		}
+		if many == 2 && during > 0 {
+			r.failures = append(r.failures, "something was committed although two of three servers were away")
+		}
+	}
+}
+
+// noticed is the time after which what was on its way when a server went has arrived, and the others have a leader.
+const noticed = 2 * time.Second
+
 // print writes the report, and returns an error if the run has failed.
 func (r *report) print(out io.Writer, c *config) error {
 	commit := "unknown"

@@ -516,7 +516,6 @@ func (w *world) injectServer(ctx context.Context, f *fault) error {
 	n, many := int(f.pick%uint64(len(w.nodes))), 1
 	if len(w.nodes) > 1 && f.pick%4 == 0 {
 		many = 2
-		f.lasts += 3 * time.Second
 	}
 	f.step = []string{"", "one", "two"}[many]
 	span := w.watch.begin(server, f.kind, many)
@@ -695,6 +694,7 @@ func (w *world) end() {
 		}
 	}
 	w.report.takeovers(&w.watch)
+	w.report.outages(&w.watch)
 }
 
 // conflicts looks whether a process has said that an insight event met other bytes.
