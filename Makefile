@@ -77,6 +77,13 @@ crash: ## Real processes under N faults, with trimming off, then on (make crash 
 	go run ./test/crash/processes -seed $(SEED) -n $(N)
 	go run ./test/crash/processes -seed $(SEED) -n $(N) -trim
 
+# Broken programs must be found, or the comparison is worth nothing.
+.PHONY: crash-short
+crash-short: ## Three minutes of crash, and that broken programs are found by it
+	go run ./test/crash/processes -seed $(SEED) -n 20 -accounts 2 -days 3 -least 40
+	go run ./test/crash/processes -seed $(SEED) -n 6 -accounts 2 -days 3 -least 40 -broken fence
+	go run ./test/crash/processes -seed $(SEED) -n 10 -accounts 2 -days 3 -least 40 -broken repeats
+
 .PHONY: crash-cluster
 crash-cluster: ## The same on three servers that are killed and cut off; makes network namespaces, so it needs root
 	go run ./test/crash/processes -cluster -seed $(SEED) -n $(N)

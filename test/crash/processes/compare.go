@@ -174,7 +174,7 @@ func (w *world) differ(stream string, want, got []string) {
 		}
 	}
 	for len(want) > 0 || len(got) > 0 {
-		order := 0
+		var order int
 		switch {
 		case len(want) == 0:
 			order = 1

@@ -110,7 +110,7 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	}
 	w.end()
 	w.report.wall = time.Since(begun)
-	err = errors.Join(err, w.report.print(out, &c))
+	err = errors.Join(err, w.report.write(out, &c))
 	if c.broken != "" && ctx.Err() == nil && w.report.begun {
 		if err == nil {
 			err = fmt.Errorf("the program is broken (%s), and nothing was found", c.broken)

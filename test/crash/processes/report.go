@@ -89,8 +89,8 @@ func (r *report) outages(w *watch) {
 // noticed is the time after which what was on its way when a server went has arrived, and the others have a leader.
 const noticed = 2 * time.Second
 
-// print writes the report, and returns an error if the run has failed.
-func (r *report) print(out io.Writer, c *config) error {
+// write writes the report, and returns an error if the run has failed.
+func (r *report) write(out io.Writer, c *config) error {
 	commit := "unknown"
 	if b, err := exec.Command("git", "describe", "--always", "--dirty").Output(); err == nil {
 		commit = strings.TrimSpace(string(b))
