@@ -14,6 +14,14 @@ import (
 // three seconds: replicas answer a little late, not minutes.
 const loadTries = 8
 
+// behindTries is the same for an input that seems to end before the position. With the waits that is a quarter of a minute: a
+// leader of a replicated stream that was cut off answers until it finds out that there is another one, and a new one before it
+// has caught up.
+const behindTries = 14
+
+// errBehind: the input ends before the position, or whoever was asked does not know better yet.
+var errBehind = errors.New("its end is before the position")
+
 // load makes the processor as the last commit left it, and claims the partition.
 func (l *loop) load(ctx context.Context) error {
 	l.held = false // until we have claimed it again: loading renews the fence, also before another owner's checkpoint
@@ -23,10 +31,13 @@ func (l *loop) load(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, ErrCorrupt) || try == loadTries {
+		switch {
+		case errors.Is(err, errBehind) && try < behindTries:
+		case errors.Is(err, ErrCorrupt) && try < loadTries:
+		default:
 			return err
 		}
-		l.Log.Warn("state does not match yet", "err", err)
+		l.Log.Warn("state and input do not match yet", "err", err)
 		if err := wait.sleep(ctx); err != nil {
 			return err
 		}
@@ -135,7 +146,8 @@ func (l *loop) check(info Info) error {
 	case info.First > l.cp.Seq+1:
 		return fmt.Errorf("%w: records %d to %d of %s are gone", ErrGap, l.cp.Seq+1, info.First-1, info.ID)
 	case info.Last < l.cp.Seq:
-		return fmt.Errorf("%w: records %d to %d of %s, which were read, are gone", ErrGap, info.Last+1, l.cp.Seq, info.ID)
+		return fmt.Errorf("%w: %w: records %d to %d of %s, which were read, are gone",
+			ErrGap, errBehind, info.Last+1, l.cp.Seq, info.ID)
 	}
 	return nil
 }

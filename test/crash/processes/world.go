@@ -321,6 +321,9 @@ func (w *world) lookForHalted(ctx context.Context) {
 		for _, m := range members {
 			for stage, h := range m.Stages {
 				for p, why := range h.Halted {
+					if strings.HasPrefix(why, "open ") {
+						continue // the server is away; it is tried again every second
+					}
 					if text := fmt.Sprintf("%s %d is halted: %s", stage, p, why); !told[text] {
 						told[text] = true
 						w.fail("%s", text)
