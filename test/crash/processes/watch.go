@@ -52,7 +52,7 @@ type watch struct {
 	waiting []takeover
 	done    []takeover
 	spans   []*span
-	commits []time.Time // that were seen, by the time at which they were stored
+	commits []time.Time // when they were seen
 }
 
 // run looks until the context ends.
@@ -81,7 +81,7 @@ func (w *watch) see(o owned, cp tvjetstream.Saved) {
 		return // a replica that is behind
 	}
 	if cp.At.After(before.At) {
-		w.commits = append(w.commits, cp.At)
+		w.commits = append(w.commits, time.Now()) // not At: a leader without a majority gives a time to what is stored later
 	}
 	w.last[o] = cp
 	w.waiting = slices.DeleteFunc(w.waiting, func(t takeover) bool {
