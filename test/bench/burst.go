@@ -10,13 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -24,6 +22,7 @@ import (
 
 	"github.com/trailvane/trailvane/pipeline/ingest"
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
 )
 
@@ -37,20 +36,29 @@ const (
 	goalMemory      = int64(12e8) // bytes, of all services together, at any time
 	sampleTime      = time.Second
 
-	perObject     = 10_000 // records
+	perChunk      = 200 // records of 1.2 KB: about as large as a chunk may be
+	perRead       = 4   // chunks
 	burstAccounts = 8
 	burstNames    = 60
-	// burstPace is event time that an object covers; it is fixed, so that a longer burst is a longer log, and no denser one.
-	burstPace = 10 * time.Minute
+
+	// burstMinute is how many chunks of an account are a minute of event time: fixed, so that a longer burst is a longer log, and
+	// no denser one.
+	burstMinute = 5
 )
 
-// backlog is a connector of a log that is made while it is read: as long as need be, of the same bytes each time.
-type backlog struct {
-	objects int
-	text    []byte // of one object, whose times, ids, account and region are replaced
-	times   []int  // where the time of each record is in text, then the other things that differ
-	ids     []int
-	owners  []int
+// A flood is an input of chunks that are made while they are read, at a fraction of what the services need for them; a
+// connector that reads files would be the slowest of all stages, and RAW would never be full.
+type flood struct {
+	text   []byte // of the records of a chunk, whose times, ids and accounts are replaced
+	cuts   [][2]int
+	times  []int // where they are in text
+	ids    []int
+	owners []int
+
+	until time.Time
+	ended bool
+	chunk schemas.Chunk
+	sent  uint64 // chunks
 }
 
 const (
@@ -59,84 +67,76 @@ const (
 	ownerText = "510000000000"
 )
 
-// newBacklog makes the template.
-func newBacklog(objects int) *backlog {
-	b := &backlog{objects: objects}
-	b.text = append(b.text, `{"Records":[`...)
+// newFlood makes the template.
+func newFlood(long time.Duration) *flood {
+	f := &flood{until: time.Now().Add(long)}
 	add := func(text string, places *[]int, value string) {
-		b.text = append(b.text, text...)
-		*places = append(*places, len(b.text))
-		b.text = append(b.text, value...)
+		f.text = append(f.text, text...)
+		*places = append(*places, len(f.text))
+		f.text = append(f.text, value...)
 	}
-	for i := range perObject {
-		if i > 0 {
-			b.text = append(b.text, ',')
-		}
-		add(`{"eventVersion":"1.09","eventTime":"`, &b.times, timeText)
-		add(`","eventID":"`, &b.ids, idText)
-		add(`","recipientAccountId":"`, &b.owners, ownerText)
-		b.text = fmt.Appendf(b.text, `","userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::510000000000:user/user%d","userName":"user%d",`+
+	for i := range perChunk {
+		from := len(f.text)
+		add(`{"eventVersion":"1.09","eventTime":"`, &f.times, timeText)
+		add(`","eventID":"`, &f.ids, idText)
+		add(`","recipientAccountId":"`, &f.owners, ownerText)
+		f.text = fmt.Appendf(f.text, `","userIdentity":{"type":"IAMUser","arn":"arn:aws:iam::510000000000:user/user%d","userName":"user%d",`+
 			`"accessKeyId":"AKIAUSER%dEXAMPLE"},"eventSource":"ec2.amazonaws.com","eventName":"InventedCall%d","awsRegion":%q,`+
 			`"sourceIPAddress":"192.0.2.%d","userAgent":"aws-sdk-go/1","requestParameters":{"note":%q},"readOnly":%t,`+
 			`"eventType":"AwsApiCall","managementEvent":true,"eventCategory":"Management"}`,
 			i%40, i%40, i%40, i*7%burstNames, places[i%2], i%40, padding, i%3 > 0)
+		f.cuts = append(f.cuts, [2]int{from, len(f.text)})
 	}
-	b.text = append(b.text, "]}"...)
-	return b
+	return f
 }
 
-// Name names the connector.
-func (*backlog) Name() string { return "bench" }
+// Info says that it is the same input for ever, and of any length.
+func (*flood) Info(context.Context) (runner.Info, error) {
+	return runner.Info{ID: "flood", First: 1, Last: 1 << 40}, nil
+}
 
-// List lists the objects.
-func (b *backlog) List(context.Context) iter.Seq2[ingest.Object, error] {
-	return func(yield func(ingest.Object, error) bool) {
-		for i := range b.objects {
-			name := b.name(i)
-			if !yield(ingest.Object{Name: name, Size: int64(len(b.text)), Tag: name}, nil) {
-				return
-			}
+// Read makes the next chunks, and behind the last one the end.
+func (f *flood) Read(_ context.Context, after uint64) ([]runner.Record, error) {
+	switch {
+	case f.ended:
+		return nil, io.EOF
+	case time.Now().After(f.until):
+		f.ended = true
+		subject := schemas.RawSubject(0, string(schemas.EndControl))
+		return []runner.Record{{Seq: after + 1, Prev: after, Subject: subject, Body: (&schemas.End{Close: true}).Append(nil)}}, nil
+	}
+	records := make([]runner.Record, perRead)
+	for i := range records {
+		records[i] = runner.Record{
+			Seq: after + 1, Prev: after, Subject: schemas.RawSubject(0, "cloudtrail"), Body: f.make(int(after)).Append(nil),
 		}
+		after++
 	}
+	f.sent += perRead
+	return records, nil
 }
 
-func (b *backlog) account(i int) string { return fmt.Sprint(510000000000 + i%burstAccounts) }
-
-func (b *backlog) begin(i int) time.Time {
-	return firstDay.Add(time.Duration(i/burstAccounts) * burstPace)
-}
-
-func (b *backlog) name(i int) string {
-	id, at := b.account(i), b.begin(i).Add(burstPace)
-	return fmt.Sprintf("AWSLogs/%s/CloudTrail/%s/%s/%s_CloudTrail_%s_%s_%08d.json",
-		id, places[0], at.Format("2006/01/02"), id, places[0], at.Format("20060102T1504Z"), i)
-}
-
-// Open makes an object.
-func (b *backlog) Open(_ context.Context, o ingest.Object) (io.ReadCloser, error) {
-	_, number, _ := strings.Cut(strings.TrimSuffix(o.Name, ".json"), "Z_")
-	i, err := strconv.Atoi(number)
-	if err != nil || b.name(i) != o.Name {
-		return nil, errNoObject
-	}
-	text := bytes.Clone(b.text)
-	id, begin := b.account(i), b.begin(i)
+// make makes the n-th chunk.
+func (f *flood) make(n int) *schemas.Chunk {
+	id := fmt.Sprint(510000000000 + n%burstAccounts)
+	begin := firstDay.Add(time.Duration(n/burstAccounts) * time.Minute / burstMinute)
+	f.chunk.Object = fmt.Sprint("flood ", n)
+	f.chunk.Records = f.chunk.Records[:0]
 	var word []byte
-	for k := range perObject {
-		at := begin.Add(time.Duration(k) * burstPace / perObject)
-		word = at.AppendFormat(word[:0], time.RFC3339)
-		copy(text[b.times[k]:], word)
-		copy(text[b.ids[k]:], fmt.Appendf(word[:0], "%08d", i))
-		copy(text[b.ids[k]+len(idText)-8:], fmt.Appendf(word[:0], "%08d", k))
-		copy(text[b.owners[k]:], id)
+	for k, cut := range f.cuts {
+		word = begin.Add(time.Duration(k)*time.Minute/burstMinute/perChunk).AppendFormat(word[:0], time.RFC3339)
+		copy(f.text[f.times[k]:], word)
+		word = fmt.Appendf(word[:0], "%08x-%04d", n, k)
+		copy(f.text[f.ids[k]:], word)
+		copy(f.text[f.owners[k]:], id)
+		f.chunk.Records = append(f.chunk.Records, schemas.RawRecord{Offset: int64(cut[0]), Body: f.text[cut[0]:cut[1]]})
 	}
-	return io.NopCloser(bytes.NewReader(text)), nil
+	return &f.chunk
 }
 
-// feeder is the connector as a process of its own: it reads a backlog of so many objects for so long, or to its end, and says
-// what it has fed.
-func feeder(ctx context.Context, url, objects, long string, out io.Writer) error {
-	n, err := strconv.Atoi(objects)
+// feeder is the connector as a process of its own: it offers so many records a second for so long, and says what it has fed.
+func feeder(ctx context.Context, url, rate, long string, out io.Writer) error {
+	r, err := strconv.ParseFloat(rate, 64)
 	if err != nil {
 		return err
 	}
@@ -149,13 +149,12 @@ func feeder(ctx context.Context, url, objects, long string, out io.Writer) error
 		return err
 	}
 	defer js.Conn().Close()
-	f := feeding{connector: newBacklog(n), settings: schemas.DefaultSettings(), stop: make(chan struct{})}
-	timer := time.AfterFunc(most, func() { close(f.stop) })
-	defer timer.Stop()
-	told, err := ingestAll(ctx, js, f)
+	f := newFlood(most)
+	told, err := put(ctx, js, ingest.NewProcessor(), &braked{Source: f, rate: r * float64(len(f.make(0).Append(nil))) / perChunk})
 	if err != nil {
 		return err
 	}
+	told.Records = int64(f.sent * perChunk)
 	return json.NewEncoder(out).Encode(told)
 }
 
@@ -167,7 +166,7 @@ type sample struct {
 
 // A burst is what was offered, and what became of it.
 type burst struct {
-	offered int64 // records
+	offered float64 // records, if the connector had never had to wait
 	fed     fed
 	counted uint64 // records that METRICS tell of, when everything was worked on
 	took    time.Duration
@@ -177,26 +176,24 @@ type burst struct {
 
 // benchBurst offers far more than the services can work on, and demands that they stay as small as they are, and lose nothing.
 func (b *bench) benchBurst(ctx context.Context, out io.Writer) error {
-	const fastest = 1_000_000 // records a second, more than any machine of ours can
 	measure := min(time.Minute, max(shortestBurst, b.burst/5))
 	fmt.Fprintf(os.Stderr, "burst: the sustained rate, for %s\n", measure)
-	before, err := b.offer(ctx, int(measure.Seconds()*fastest)/perObject, measure)
+	before, err := b.offer(ctx, 0, measure)
 	if err != nil {
 		return err
 	}
 	rate := float64(before.fed.Records) / before.took.Seconds()
-	objects := int(burstTimes*rate*b.burst.Seconds())/perObject + 1
 	fmt.Fprintf(os.Stderr, "burst: %d times that rate, for %s\n", burstTimes, b.burst)
-	r, err := b.offer(ctx, objects, b.burst)
+	r, err := b.offer(ctx, burstTimes*rate, b.burst)
 	if err != nil {
 		return err
 	}
 	return r.print(out, rate)
 }
 
-// offer runs all stages as processes beside a connector that has so many objects to read, for so long, and until everything
-// is worked on.
-func (b *bench) offer(ctx context.Context, objects int, long time.Duration) (r *burst, err error) {
+// offer runs all stages as processes beside a connector that has so many records a second, or any number if it is 0, for so
+// long, and until everything is worked on.
+func (b *bench) offer(ctx context.Context, rate float64, long time.Duration) (r *burst, err error) {
 	s, err := b.deploy(ctx, "--lanes", "1", "--partitions", strconv.Itoa(burstPartitions), "--storage-limit", burstStorage)
 	if err != nil {
 		return nil, err
@@ -211,13 +208,13 @@ func (b *bench) offer(ctx context.Context, objects int, long time.Duration) (r *
 		return nil, err
 	}
 	count := &counting{seen: make(map[string]schemas.Number)}
-	r = &burst{offered: int64(objects) * perObject}
+	r = &burst{offered: rate * long.Seconds()}
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	begun := time.Now()
-	connector, err := start("connector", filepath.Join(s.home, "connector.log"), self, feederArg, s.url, strconv.Itoa(objects), long.String())
+	connector, err := start("connector", filepath.Join(s.home, "connector.log"), self, feederArg, s.url, strconv.FormatFloat(rate, 'f', 0, 64), long.String())
 	if err != nil {
 		return nil, err
 	}
@@ -381,9 +378,9 @@ func (r *burst) print(out io.Writer, rate float64) error {
 		fmt.Fprintf(w, "%s\t%.1f\t%.1f\t%s\n", kind, float64(most)/mb, float64(r.limits[kind])/mb, check(most <= r.limits[kind]))
 	}
 	fmt.Fprintf(w, "\nrecords\t\n")
-	fmt.Fprintf(w, "there were\t%d\n", r.offered)
+	fmt.Fprintf(w, "offered\t%.0f\n", r.offered)
 	fmt.Fprintf(w, "fed, in %.0f s, in %.0f %% of which the connector waited for RAW\t%d\n", r.fed.Took.Seconds(),
-		100*r.fed.Full.Seconds()/r.fed.Took.Seconds(), r.fed.Records)
+		100*r.fed.Waited.Seconds()/r.fed.Took.Seconds(), r.fed.Records)
 	fmt.Fprintf(w, "counted at the end, after %.0f s\t%d\t%s\n", r.took.Seconds(), r.counted, check(r.counted == uint64(r.fed.Records)))
 	if err := w.Flush(); err != nil {
 		return err

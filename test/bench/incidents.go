@@ -62,7 +62,7 @@ func (l *logs) List(context.Context) iter.Seq2[ingest.Object, error] {
 func (l *logs) Open(_ context.Context, o ingest.Object) (io.ReadCloser, error) {
 	body, ok := l.bodies[o.Name]
 	if !ok {
-		return nil, errNoObject
+		return nil, fmt.Errorf("there is no object %s", o.Name)
 	}
 	return io.NopCloser(bytes.NewReader(body)), nil
 }

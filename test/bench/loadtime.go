@@ -161,7 +161,9 @@ func (*made) Info(context.Context) (runner.Info, error) {
 type nowhereSink struct{}
 
 // Put forgets everything.
-func (nowhereSink) Put(_ context.Context, outputs ...runner.Output) (int, error) { return len(outputs), nil }
+func (nowhereSink) Put(_ context.Context, outputs ...runner.Output) (int, error) {
+	return len(outputs), nil
+}
 
 // holder is the account of some series.
 func holder(n int) schemas.Account {
