@@ -23,15 +23,15 @@ type feeding struct {
 	connector ingest.Connector
 	settings  schemas.Settings
 	end       *schemas.End // behind all of it
-	rate      float64      // bytes of RAW messages a second, 0 for as fast as RAW takes them
+	rate      float64      // bytes a second, as in fed, 0 for as fast as RAW takes them
 }
 
 // A fed is what one feeding has put into RAW.
 type fed struct {
 	Records int64
-	Bytes   int64 // of messages
+	Bytes   int64 // of messages, before they are packed
 	Took    time.Duration
-	Waited  time.Duration // of it, for puts: RAW was full, or the server busy
+	Putting time.Duration // of it: packing, storing, and waiting while RAW is full
 }
 
 // ingestAll reads everything, or until it is stopped, and returns when it is stored and committed.
@@ -70,7 +70,7 @@ func put(ctx context.Context, js jetstream.JetStream, p runner.Processor, in *br
 		Stage: ingestStage, Partition: "0", Instance: "bench", Constants: ingest.Constants, Source: in, Sink: out, Store: store,
 		New: func(uint64) runner.Processor { return p },
 	})
-	return fed{Bytes: in.bytes, Took: time.Since(begun), Waited: out.spent}, err
+	return fed{Bytes: in.bytes, Took: time.Since(begun), Putting: out.spent}, err
 }
 
 // braked is a source that gives no more than a rate.

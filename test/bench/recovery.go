@@ -190,6 +190,9 @@ func (b *bench) benchRecovery(ctx context.Context, out io.Writer) error {
 		if err != nil {
 			return err
 		}
+		if _, err := s.settled(ctx, v, v.partitions(id), s.of(v)); err != nil {
+			return err
+		}
 		for _, p := range s.of(v)[1:] { // the machine is for the next one
 			if _, err := p.stop(); err != nil {
 				return err
@@ -211,7 +214,11 @@ func recovered(times []time.Duration) string {
 // recover kills the first instance of a service again and again. If it is alone, it is started at once, as a supervisor would;
 // otherwise when the others have taken over.
 func (s *system) recover(ctx context.Context, v service, partitions, kills int, args []string) (times []time.Duration, err error) {
-	for range kills {
+	for n := range kills {
+		// At another moment between two heartbeats each time.
+		if err := sleep(ctx, time.Duration(n)*time.Second/time.Duration(kills)); err != nil {
+			return nil, err
+		}
 		before, err := s.settled(ctx, v, partitions, s.of(v))
 		if err != nil {
 			return nil, err
