@@ -98,9 +98,11 @@ func (b *bench) delayOf(ctx context.Context, input *logs, rate float64) (*delaye
 	}
 	settings := schemas.DefaultSettings()
 	settings.Budget = delayBudget
-	f, err := ingestAll(ctx, s.js, feeding{connector: input, settings: settings, end: &schemas.End{Close: true}, rate: rate})
+	patient, cancel := context.WithTimeout(ctx, drainTime) // RAW is full for ever if a service has died
+	defer cancel()
+	f, err := ingestAll(patient, s.js, feeding{connector: input, settings: settings, end: &schemas.End{Close: true}, rate: rate})
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, s.alive())
 	}
 	if err := s.drained(ctx); err != nil {
 		return nil, err
