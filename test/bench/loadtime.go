@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"os"
 	"path/filepath"
 	"text/tabwriter"
@@ -30,6 +31,8 @@ const (
 	perOwner  = 10_000 // series of one account
 	loadHours = 26     // in each of which every series is active once: a day, so that the season is there, and a little
 	loadRows  = 500    // of a message
+
+	loadCommit = time.Hour // longer than making a state takes
 )
 
 // A loading is how long one state takes from the store into memory, verified and claimed, as in every take-over.
@@ -101,11 +104,12 @@ func (b *bench) loadOf(ctx context.Context, stage string, series int) (l loading
 		}
 		return runner.Run(ctx, runner.Config{
 			Stage: stage, Partition: "0", Instance: "bench", Constants: "bench", Source: source, Sink: nowhereSink{}, Store: store, New: process,
+			CommitEvery: loadCommit, CommitBytes: math.MaxInt, // once, at the end: making a state is not what is measured
 		})
 	}
-	next, stop := iter.Pull2(input)
-	defer stop()
-	if err := work(&made{next: next}); err != nil {
+	making := &made{messages: input}
+	defer making.close()
+	if err := work(making); err != nil {
 		return l, err
 	}
 	in := new(made)
@@ -129,28 +133,42 @@ type messages = iter.Seq2[string, []byte]
 
 // made is an input that is made while it is read.
 type made struct {
-	next  func() (subject string, body []byte, ok bool)
-	seq   uint64
-	first time.Time // when a record was asked for first: everything is loaded and claimed then
+	messages messages // nil for none
+	next     func() (subject string, body []byte, ok bool)
+	stop     func()
+	seq      uint64
+	first    time.Time // when a record was asked for first: everything is loaded and claimed then
 }
 
-// Read makes the next record.
+// Read makes the next record. After a commit that failed everything is made again, from the start.
 func (m *made) Read(_ context.Context, after uint64) ([]runner.Record, error) {
 	if m.first.IsZero() {
 		m.first = time.Now()
 	}
-	if m.next == nil {
+	if m.messages == nil {
 		return nil, io.EOF
 	}
-	if after != m.seq {
-		return nil, fmt.Errorf("record %d is asked for, and %d was made last", after+1, m.seq)
+	if m.next == nil || after < m.seq {
+		m.close()
+		m.next, m.stop = iter.Pull2(m.messages)
+		m.seq = 0
 	}
-	subject, body, ok := m.next()
-	if !ok {
-		return nil, io.EOF
+	for {
+		subject, body, ok := m.next()
+		if !ok {
+			return nil, io.EOF
+		}
+		m.seq++
+		if m.seq > after {
+			return []runner.Record{{Seq: m.seq, Prev: m.seq - 1, Subject: subject, Body: body}}, nil
+		}
 	}
-	m.seq++
-	return []runner.Record{{Seq: m.seq, Prev: m.seq - 1, Subject: subject, Body: body}}, nil
+}
+
+func (m *made) close() {
+	if m.stop != nil {
+		m.stop()
+	}
 }
 
 // Info says that it is the same input for ever, and of any length.
