@@ -29,8 +29,12 @@ fuzz: ## Run every fuzz target for T (make fuzz T=2m)
 	scripts/fuzz $(T)
 
 .PHONY: bench
-bench: ## Measure the whole pipeline against the plain counter
+bench: ## Measure every row of the promises (make bench ARGS=-delay: one of them; docs/performance.md lists them)
 	go run ./test/bench $(ARGS)
+
+.PHONY: burst
+burst: ## Offer 20 times the sustained rate for T, and watch memory and streams (make burst T=10m)
+	go run ./test/bench -burst $(if $(filter file,$(origin T)),10m,$(T)) $(ARGS)
 
 .PHONY: microbench
 microbench: ## Run every Go benchmark COUNT times into new.txt, for scripts/bench-compare

@@ -206,7 +206,8 @@ func (k *killed) wake(t *testing.T, sink runner.Sink) {
 			continue
 		}
 		o := runner.Output{
-			Subject: r.Subject, Body: r.Body, Producer: runner.Producer("ingest", "0", 0), Number: schemas.Number{Seq: r.Seq},
+			Subject: r.Subject, Body: r.Body, Number: schemas.Number{Seq: r.Seq},
+			Producer: runner.Producer("ingest", "0", planPartition(0), 0),
 		}
 		if _, err := sink.Put(t.Context(), o); err != nil {
 			t.Fatal(err)

@@ -73,7 +73,7 @@ type deadListCommand struct {
 
 // Help is shown below the flags.
 func (deadListCommand) Help() string {
-	return "Examples:\n  trailvane dead list --since 24h\n  trailvane dead list --stage normalizer --reason no_account --json"
+	return "Examples:\n  trailvane dead list --since 24h\n  trailvane dead list --stage normalizer --reason no_account --json\n\n" + adminCodes
 }
 
 // Run lists.
@@ -115,7 +115,7 @@ type deadShowCommand struct {
 
 // Help is shown below the flags.
 func (deadShowCommand) Help() string {
-	return "Examples:\n  trailvane dead show 42\n  trailvane dead show 42 --raw > record.json"
+	return "Examples:\n  trailvane dead show 42\n  trailvane dead show 42 --raw > record.json\n\n" + adminCodes
 }
 
 // shownRaw bounds the record on a terminal, bytes.
@@ -311,7 +311,7 @@ type deadPurgeCommand struct {
 // Help is shown below the flags.
 func (deadPurgeCommand) Help() string {
 	return "Takes dead letters away for good, with their records. It asks before, on a terminal; elsewhere it needs --yes.\n\n" +
-		"Examples:\n  trailvane dead purge 42 43\n  trailvane dead purge --stage normalizer --older-than 7d --yes"
+		"Examples:\n  trailvane dead purge 42 43\n  trailvane dead purge --stage normalizer --older-than 7d --yes\n\n" + adminCodes
 }
 
 // Run purges.

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package main
 
@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -43,14 +42,7 @@ func (b *bench) analyze(ctx context.Context, flags ...string) (usage, error) {
 }
 
 func usageOf(r *syscall.Rusage) usage {
-	u := usage{
-		user: time.Duration(r.Utime.Nano()), system: time.Duration(r.Stime.Nano()),
-		memory: int64(r.Maxrss), //nolint:unconvert // 32 bits wide on some platforms
-	}
-	if runtime.GOOS != "darwin" { // which counts bytes where the others count KiB
-		u.memory <<= 10
-	}
-	return u
+	return usage{user: time.Duration(r.Utime.Nano()), system: time.Duration(r.Stime.Nano()), memory: r.Maxrss << 10}
 }
 
 // A profiled run says where the time went.

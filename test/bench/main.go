@@ -1,14 +1,17 @@
-//go:build unix
+//go:build linux
 
-// Bench measures trailvane analyze over a million CloudTrail records, and beside it, on the same machine in the same
-// minutes, the least that the same work could cost: a plain program that only counts the same records from a stream.
+// Bench measures what was promised, row by row: the cost of trailvane analyze over a million CloudTrail records, and beside it, on
+// the same machine in the same minutes, the least that the same work could cost, a plain program that only counts the same
+// records from a stream; what detectors keep; how late insight events are; how long states take to load; how long work stands
+// still when a process is killed; what moves when instances come and go.
 //
-//	go run ./test/bench                 # from the root of the repository
-//	go run ./test/bench -records 100000 -n 1
+//	go run ./test/bench                 # from the root of the repository: all of it
+//	go run ./test/bench -cost -records 100000 -n 1
+//	go run ./test/bench -burst 10m      # not part of all: whether memory stays bounded when far too much is offered
 //
-// A time says little about a program and much about the machine and what else runs on it. The ratio of the two says more,
-// and it is what the promises are made of. Everything is written to a temporary folder (about 1.5 GB for a million
-// records), which is removed at the end.
+// A time says little about a program and much about the machine and what else runs on it. Ratios say more, and where a promise
+// is a time, the load is a part of what the machine can do in the same minutes. Everything is written to a temporary folder
+// (about 1.5 GB for a million records), which is removed at the end; services listen on loopback only.
 package main
 
 import (
@@ -21,13 +24,18 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
-// counterArg makes the program run as the plain counter, so that it is a process of its own.
-const counterArg = "plain-counter"
+// They make the program run as the plain counter, or as the connector of a burst, so that it is a process of its own.
+const (
+	counterArg = "plain-counter"
+	feederArg  = "feeder"
+)
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -38,51 +46,88 @@ func main() {
 	}
 }
 
+// A row of the promises, measured by itself with its flag.
+type row struct {
+	name, what string
+	measure    func(b *bench, ctx context.Context, out io.Writer) error
+}
+
+var rows = []row{
+	{"cost", "cost and rate of analyze, beside a plain counter: minutes", func(b *bench, ctx context.Context, out io.Writer) error {
+		r, err := b.measure(ctx)
+		if err != nil {
+			return err
+		}
+		return r.print(out)
+	}},
+	{"state", "what detectors keep of large accounts: seconds", func(b *bench, _ context.Context, out io.Writer) error {
+		return benchStates(out, b.part)
+	}},
+	{"delay", "the delay of insight events at half load: two minutes", (*bench).benchDelay},
+	{"load", "how long states of 10,000, 100,000 and 1,000,000 series take to load: minutes", (*bench).benchLoad},
+	{"recovery", "how long work stands still when a process is killed: about five minutes", (*bench).benchRecovery},
+	{"scale", "what moves when instances join and leave: two minutes", (*bench).benchScale},
+}
+
 func run(ctx context.Context, args []string, out io.Writer) error {
 	if len(args) == 3 && args[0] == counterArg {
 		return count(ctx, args[1], args[2], out)
 	}
+	if len(args) == 4 && args[0] == feederArg {
+		return feeder(ctx, args[1], args[2], args[3], out)
+	}
+	b := new(bench)
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	records := flags.Int("records", 1_000_000, "CloudTrail records to analyze")
-	runs := flags.Int("n", 3, "runs, of which the median counts")
-	onlyState := flags.Bool("state", false, "only measure what detectors keep of large accounts: seconds instead of minutes")
-	part := flags.Int("part", 1, "divide the large accounts of -state by so much, at most 100, for a quick look; the goals are for whole ones")
+	flags.IntVar(&b.records, "records", 1_000_000, "CloudTrail records of -cost")
+	flags.IntVar(&b.runs, "n", 3, "runs of -cost, of which the median counts")
+	flags.IntVar(&b.kills, "kills", 5, "kills of each service in each way of -recovery")
+	flags.IntVar(&b.part, "part", 1, "divide the sizes of -state, -delay and -load by so much, at most 100, for a quick look; the goals are for whole ones")
+	flags.DurationVar(&b.burst, "burst", 0, "only offer 20 times the sustained rate for so long, at least 10s, and watch memory and streams")
+	flags.StringVar(&b.program, "program", "", "measure this trailvane, not one that is built from here")
+	only := make([]bool, len(rows))
+	for i, r := range rows {
+		flags.BoolVar(&only[i], r.name, false, "only measure "+r.what)
+	}
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	if *records < 1 || *runs < 1 || *part < 1 || *part > 100 || flags.NArg() > 0 {
-		return fmt.Errorf("%q: -records, -n and -part (at most 100) must be positive, and there are no arguments", args)
+	if min(b.records, b.runs, b.kills, b.part) < 1 || b.part > 100 || b.burst != 0 && b.burst < shortestBurst || flags.NArg() > 0 {
+		return fmt.Errorf("%q: -records, -n, -kills and -part (at most 100) must be positive, -burst at least %s, and there are no arguments",
+			args, shortestBurst)
 	}
-	if *onlyState {
-		return benchStates(out, *part)
-	}
-	dir, err := os.MkdirTemp("", "trailvane-bench-")
-	if err != nil {
+	var err error
+	if b.dir, err = os.MkdirTemp("", "trailvane-bench-"); err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	b := &bench{dir: dir, program: filepath.Join(dir, "trailvane"), logs: filepath.Join(dir, "logs"), records: *records}
-	r, err := b.measure(ctx, *runs)
-	if err != nil {
-		return err
+	defer os.RemoveAll(b.dir)
+	b.logs = filepath.Join(b.dir, "logs")
+	if b.burst != 0 {
+		return b.benchBurst(ctx, out)
 	}
-	if err := r.print(out); err != nil {
-		return err
+	for i, r := range rows {
+		if only[i] || !slices.Contains(only, true) {
+			if err := r.measure(b, ctx, out); err != nil {
+				return fmt.Errorf("%s: %w", r.name, err)
+			}
+		}
 	}
-	return benchStates(out, *part)
+	return nil
 }
 
-// A bench is the program under test and what it reads.
+// A bench is the program under test, what it reads, and how large everything is.
 type bench struct {
 	dir     string
-	program string
+	program string // built when it is needed first
+	nats    string // the server, as well
 	logs    string
-	records int
+
+	records, runs, kills, part int
+	burst                      time.Duration
 }
 
 // measure does everything, and says on standard error what it is doing, because it takes minutes.
-func (b *bench) measure(ctx context.Context, runs int) (*report, error) {
-	if err := b.command(ctx, "go", "build", "-o", b.program, "github.com/trailvane/trailvane/services/trailvane"); err != nil {
+func (b *bench) measure(ctx context.Context) (*report, error) {
+	if err := b.build(ctx); err != nil {
 		return nil, err
 	}
 	if err := b.command(ctx, b.program, "simulate", "--bulk", strconv.Itoa(b.records), b.logs); err != nil {
@@ -90,9 +135,9 @@ func (b *bench) measure(ctx context.Context, runs int) (*report, error) {
 	}
 	r := &report{records: b.records, machine: machine(ctx)}
 	var err error
-	for i := range runs {
+	for i := range b.runs {
 		// In turns, so that both see the same neighbours.
-		fmt.Fprintf(os.Stderr, "run %d of %d\n", i+1, runs)
+		fmt.Fprintf(os.Stderr, "run %d of %d\n", i+1, b.runs)
 		one, err := b.analyze(ctx)
 		if err != nil {
 			return nil, err
