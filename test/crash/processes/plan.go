@@ -67,7 +67,7 @@ func schedule(c *config) []fault {
 		}
 		onServer := r.Float64() < 0.08
 		if c.cluster {
-			onServer = r.Float64() < 0.4
+			onServer = r.Float64() < 0.25
 		}
 		step := func(of []string) string { return of[r.IntN(len(of))] }
 		switch n := r.IntN(100); {

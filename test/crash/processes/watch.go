@@ -14,8 +14,8 @@ import (
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
 )
 
-// pollEvery is how often checkpoints are looked at. The time of a take-over is that at which the server stored its first
-// commit, if no other one follows within this time.
+// pollEvery is how often checkpoints are looked at. A take-over seems longer by so much, at most: the time at which a commit is
+// stored is no measure, because a leader that has lost its majority gives it to what is stored only later.
 const pollEvery = 100 * time.Millisecond
 
 // slow is how long a take-over may take that nobody has to look at: twice what a single fault may need.
@@ -88,9 +88,9 @@ func (w *watch) see(o owned, cp tvjetstream.Saved) {
 		if t.owned != o || cp.Epoch <= t.epoch || cp.Owner == "" {
 			return false
 		}
-		t.took = cp.At.Sub(t.since)
+		t.took = time.Since(t.since)
 		t.alone = !slices.ContainsFunc(w.spans, func(s *span) bool {
-			overlaps := s.begin.Before(cp.At) && (s.end.IsZero() || s.end.Add(shortestPause).After(t.since))
+			overlaps := (s.end.IsZero() || s.end.Add(shortestPause).After(t.since))
 			return overlaps && s != t.by && (s.stage == server || s.stage == commandOf(o.stage))
 		})
 		if t.took > slow {
