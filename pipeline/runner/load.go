@@ -10,14 +10,10 @@ import (
 	"github.com/trailvane/trailvane/schemas"
 )
 
-// loadTries bounds how often a state is read that does not match its digest. With the waits between them that is about
-// three seconds: replicas answer a little late, not minutes.
-const loadTries = 8
-
-// behindTries is the same for an input that seems to end before the position. With the waits that is a quarter of a minute: a
-// leader of a replicated stream that was cut off answers until it finds out that there is another one, and a new one before it
-// has caught up.
-const behindTries = 14
+// loadTries bounds how often a state is read that does not match its digest, or an input that seems to end before the position.
+// With the waits between them that is a quarter of a minute: replicas answer late, after a cut by several seconds, and a leader
+// that was cut off answers until it finds out that there is another one.
+const loadTries = 14
 
 // errBehind: the input ends before the position, or whoever was asked does not know better yet.
 var errBehind = errors.New("its end is before the position")
@@ -31,10 +27,7 @@ func (l *loop) load(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		switch {
-		case errors.Is(err, errBehind) && try < behindTries:
-		case errors.Is(err, ErrCorrupt) && try < loadTries:
-		default:
+		if !errors.Is(err, ErrCorrupt) && !errors.Is(err, errBehind) || try == loadTries {
 			return err
 		}
 		l.Log.Warn("state and input do not match yet", "err", err)
