@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,6 +52,7 @@ type command struct {
 	Restore    restoreCommand    `cmd:"" group:"services" help:"Make a deployment from a backup."`
 	Config     configCommand     `cmd:"" group:"services" help:"Check a configuration."`
 	Status     statusCommand     `cmd:"" group:"services" help:"Say how a deployment is, and what needs attention."`
+	Health     healthCommand     `cmd:"" group:"services" help:"Ask a service of this host whether it lives, or is ready."`
 	Dead       deadCommand       `cmd:"" group:"services" help:"List, show, replay and purge records that were refused."`
 }
 
@@ -204,14 +206,17 @@ func (versionCommand) Run(c console) error {
 	return err
 }
 
+// release is the version of a build from a folder that is no repository, such as that of an image; the linker sets it.
+var release string
+
 // buildVersion returns the version of the program, and the commit that it was built from, if they are known.
 func buildVersion() (version, commit string) {
-	version = "development"
+	version = cmp.Or(release, "development")
 	b, ok := debug.ReadBuildInfo()
 	if !ok {
 		return version, ""
 	}
-	if v := b.Main.Version; v != "" && v != "(devel)" {
+	if v := b.Main.Version; release == "" && v != "" && v != "(devel)" {
 		version = v
 	}
 	for _, s := range b.Settings {
