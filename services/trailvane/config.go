@@ -26,17 +26,17 @@ const configHelp = "Configuration file (YAML, or JSON, which is YAML): names of 
 // configFlag is its name.
 const configFlag = "config"
 
-// onlyFlag is the variable of flags that neither the environment nor a file sets: what they allow is meant for one call.
+// onlyFlag is the variable of flags that neither the environment nor a file sets: what they say is meant for one call, or something else elsewhere.
 const onlyFlag = "-"
 
-// nameEnvironment gives flags their variables: --tls-ca is TRAILVANE_TLS_CA.
+// nameEnvironment gives flags of services their variables: --tls-ca is TRAILVANE_TLS_CA.
 func nameEnvironment(k *kong.Kong) error {
-	for _, n := range configured(k.Model) {
+	for _, n := range k.Model.Leaves(false) {
 		for _, f := range n.Flags {
 			switch {
 			case slices.Contains(f.Envs, onlyFlag):
 				f.Envs, f.Value.Tag.Envs = nil, nil
-			case f.Name != "help":
+			case f.Name != "help" && flagOf(n, configFlag) != nil:
 				f.Envs = []string{"TRAILVANE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))}
 				f.Value.Tag.Envs = f.Envs
 			}
