@@ -342,7 +342,9 @@ func TestTailChooses(t *testing.T) {
 // gone is a reader of the output that has gone away.
 type gone struct{}
 
-func (gone) Write([]byte) (int, error) { return 0, &os.PathError{Op: "write", Path: "|1", Err: syscall.EPIPE} }
+func (gone) Write([]byte) (int, error) {
+	return 0, &os.PathError{Op: "write", Path: "|1", Err: syscall.EPIPE}
+}
 
 func TestTailOfNobody(t *testing.T) {
 	h := newHost(t)
