@@ -127,14 +127,19 @@ type tailed struct {
 	stop  context.CancelFunc
 	code  chan int
 
-	mu   sync.Mutex
-	said strings.Builder
+	mu    sync.Mutex
+	said  strings.Builder
+	spoke chan struct{}
 }
 
 // Write takes what it says on standard error.
 func (r *tailed) Write(p []byte) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	select {
+	case r.spoke <- struct{}{}:
+	default: // nobody has looked since
+	}
 	return r.said.Write(p)
 }
 
@@ -147,7 +152,7 @@ func (r *tailed) errors() string {
 func startTail(t *testing.T, args ...string) *tailed {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	r := &tailed{t: t, lines: make(chan string, 1000), stop: stop, code: make(chan int, 1)}
+	r := &tailed{t: t, lines: make(chan string, 1000), stop: stop, code: make(chan int, 1), spoke: make(chan struct{}, 1)}
 	in, out := io.Pipe()
 	go func() {
 		r.code <- Run(ctx, append([]string{"tail"}, args...), strings.NewReader(""), out, r)
@@ -198,8 +203,10 @@ func (r *tailed) want(first, last int) {
 // says waits until standard error has a text.
 func (r *tailed) says(text string) {
 	r.t.Helper()
-	for deadline := time.Now().Add(patient); !strings.Contains(r.errors(), text); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	for deadline := time.After(patient); !strings.Contains(r.errors(), text); {
+		select {
+		case <-r.spoke:
+		case <-deadline:
 			r.t.Fatalf("standard error does not say %q: %s", text, r.errors())
 		}
 	}
