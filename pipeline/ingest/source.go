@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/trailvane/trailvane/pipeline/runner"
@@ -118,7 +119,7 @@ func (s *Source) jump(after uint64) {
 		s.pos = after
 	case s.place == 0:
 		s.place, s.pos = 1, after
-	case s.place <= s.plan.Len() && s.plan.at(s.place).Control == schemas.TickControl:
+	case s.place > s.plan.base && s.place <= s.plan.Len() && s.plan.at(s.place).Control == schemas.TickControl:
 		s.place++ // ticks are of the moment
 		s.pos = after
 	}
@@ -129,6 +130,9 @@ func (s *Source) jump(after uint64) {
 
 // step reads a little of the entry at the place.
 func (s *Source) step(ctx context.Context) error {
+	if err := s.forgotten(); err != nil {
+		return err
+	}
 	e := s.plan.at(s.place)
 	switch e.Control {
 	case "":
@@ -153,6 +157,15 @@ func (s *Source) step(ctx context.Context) error {
 	return nil
 }
 
+// forgotten returns an error if the place is in the plan no more. Only a lane's former owner can be that far behind: what is forgotten
+// was committed by another.
+func (s *Source) forgotten() error {
+	if s.place > s.plan.base {
+		return nil
+	}
+	return fmt.Errorf("%w: the plan of lane %d begins at place %d, and %d was to be read", runner.ErrGap, s.plan.lane, s.plan.base+1, s.place)
+}
+
 // open opens the object at the place.
 func (s *Source) open(ctx context.Context, e *Entry) error {
 	name, _ := s.plan.content(s.place)
@@ -162,6 +175,9 @@ func (s *Source) open(ctx context.Context, e *Entry) error {
 	}
 	// It may have another name by now, or all that is below its folder is out of reach for a while.
 	if err := s.poll(ctx); err != nil {
+		return err
+	}
+	if err := s.forgotten(); err != nil {
 		return err
 	}
 	if other, ok := s.plan.moved(s.place); ok {
