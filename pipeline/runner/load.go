@@ -12,7 +12,7 @@ import (
 
 // loadTries bounds how often a state is read that does not match its digest. With the waits between them that is about
 // three seconds: replicas answer a little late, not minutes.
-const loadTries = 8
+const loadTries = 9
 
 // load makes the processor as the last commit left it, and claims the partition.
 func (l *loop) load(ctx context.Context) error {
