@@ -226,6 +226,24 @@ func (s *Store) forget(ctx context.Context, keys string) {
 	_ = s.stream.Purge(ctx, jetstream.WithPurgeSubject(s.subject(keys, ">")))
 }
 
+// forgetAll removes the state of a partition, its checkpoint last: until then the command that asked for it can be repeated.
+func (s *Store) forgetAll(ctx context.Context, partition string) error {
+	value, revision, err := lastValue(ctx, s.js, s.bucket, checkpoints+"."+partition)
+	if err != nil || revision == 0 {
+		return err
+	}
+	var c schemas.Checkpoint
+	if err := c.Decode(value); err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	for _, subject := range []string{s.subject(keys(partition, c.Generation), ">"), s.subject(checkpoints, partition)} {
+		if err := s.stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // setFence remembers what the next commit of a partition may replace; nil: it must load first.
 func (s *Store) setFence(partition string, f *fence) {
 	s.mu.Lock()
