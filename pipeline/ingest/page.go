@@ -69,7 +69,10 @@ func keyHash(key string, body []byte) uint64 {
 // load reads the plan as the last commit left it.
 func (p *Plan) load(ctx context.Context, store runner.Store) error {
 	cp, state, err := store.Load(ctx, planPartition(p.lane))
-	if err != nil {
+	switch {
+	case errors.Is(err, schemas.ErrVersion):
+		return fmt.Errorf("load the plan: %w: %w", runner.ErrNewer, err)
+	case err != nil:
 		return fmt.Errorf("load the plan: %w", err)
 	}
 	if cp.Constants != "" && !slices.Contains(planVersions, cp.Constants) {
