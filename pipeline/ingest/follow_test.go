@@ -420,3 +420,53 @@ func TestPlanIdentity(t *testing.T) {
 	}
 	want(t, "another id", []string{id(first)}, "plan-0.made2")
 }
+
+// A source that is closed while it reads an object leaves it, and reads on elsewhere.
+func TestClose(t *testing.T) {
+	f := newFolder()
+	open := 0
+	l := newFollow(f, memory.NewBroker(nil).Store("ingest"), func(c *FollowConfig) { c.Plan.Connector = counted{f, &open} })
+	f.write("a", lines(1, 200_000))
+	f.settle("a")
+	records, err := l.Read(t.Context(), 0)
+	if err != nil || open != 1 {
+		t.Fatalf("%d records, %d objects are open, %v", len(records), open, err)
+	}
+	after := records[len(records)-1].Seq
+	l.Close()
+	if open != 0 {
+		t.Errorf("%d objects are open", open)
+	}
+	if records, err = l.Read(t.Context(), after); err != nil || records[0].Prev != after {
+		t.Errorf("%d records, %v", len(records), err)
+	}
+	l.Close()
+	if open != 0 {
+		t.Errorf("%d objects are open", open)
+	}
+}
+
+// counted counts the objects that are open.
+type counted struct {
+	*folder
+	n *int
+}
+
+func (o counted) Open(ctx context.Context, object Object) (io.ReadCloser, error) {
+	r, err := o.folder.Open(ctx, object)
+	if err != nil {
+		return nil, err
+	}
+	*o.n++
+	return &openFile{ReadCloser: r, n: o.n}, nil
+}
+
+type openFile struct {
+	io.ReadCloser
+	n *int
+}
+
+func (o *openFile) Close() error {
+	*o.n--
+	return o.ReadCloser.Close()
+}

@@ -90,6 +90,12 @@ func (s *Source) Read(ctx context.Context, after uint64) ([]runner.Record, error
 	return records, err
 }
 
+// Close closes the object that is being read. A Read afterwards begins anew where it is told to.
+func (s *Source) Close() {
+	s.reader.close()
+	s.began = false
+}
+
 // read returns the next records of the plan, none at its end.
 func (s *Source) read(ctx context.Context) ([]runner.Record, error) {
 	clear(s.records)

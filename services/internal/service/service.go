@@ -47,6 +47,7 @@ type Partition[P runner.Processor] struct {
 	js        jetstream.JetStream
 	input     string              // stream, empty if the input is none
 	source    *tvjetstream.Source // nil if the input is no stream
+	outside   runner.Source       // then this is it
 	sink      *tvjetstream.Sink
 	config    runner.Config
 	processor P
@@ -63,6 +64,7 @@ func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*
 		return nil, fmt.Errorf("open the outputs of %s: %w", s.Name, err)
 	}
 	source := s.Source
+	p.outside = s.Source
 	if source == nil {
 		p.js, p.input = d.JS, s.Input
 		p.source = tvjetstream.NewSource(d.JS, s.Input, tvjetstream.SourceConfig{})
@@ -139,6 +141,9 @@ func (p *Partition[P]) Conflicts() uint64 { return p.sink.Conflicts() }
 func (p *Partition[P]) Close() {
 	if p.source != nil {
 		p.source.Close()
+	}
+	if c, ok := p.outside.(interface{ Close() }); ok {
+		c.Close()
 	}
 	p.sink.Close()
 }
