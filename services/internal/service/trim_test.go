@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/internal/broker"
 )
@@ -120,5 +122,44 @@ func (q *queue) begins(first uint64) {
 		if info.First > first {
 			q.t.Fatalf("the queue begins with %d, want %d", info.First, first)
 		}
+	}
+}
+
+// Outputs that find no room wait, and that is said.
+func TestOutputsThatWait(t *testing.T) {
+	q := newQueue(t, "normalizer")
+	stream, err := q.js.Stream(t.Context(), "RAW_0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	config.MaxMsgs = 20
+	if _, err := q.js.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	sink, err := tvjetstream.NewSink(q.js)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer sink.Close()
+	said := new(logs)
+	o := &outputs{Sink: sink, log: slog.New(slog.NewTextHandler(said, nil)), patience: 10 * time.Millisecond}
+	done := make(chan error, 1)
+	go func() {
+		_, err := o.Put(t.Context(), runner.Output{Subject: "raw.0.tick", Producer: "p", Number: schemas.Number{Seq: 7}})
+		done <- err
+	}()
+	for deadline := time.After(10 * time.Second); !strings.Contains(said.String(), "outputs wait"); {
+		select {
+		case err := <-done:
+			t.Fatalf("Put = %v without a word", err)
+		case <-deadline:
+			t.Fatal("nothing is said")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	q.commit("normalizer", 20)
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
