@@ -44,6 +44,28 @@ type pages struct {
 	tomb      uint64 // hash of its stored form, 0 if nothing is forgotten
 }
 
+// PlanPartition names the partition that keeps the plan of a lane, for those who look at it.
+func PlanPartition(lane int) string { return planPartition(lane) }
+
+// LastPages are the keys one of which is the last page of a plan with so many keys; the later one, if it is there.
+func LastPages(keys uint64) []string {
+	var last []string
+	for n := range min(keys, 2) { // one of the keys may be what is forgotten
+		last = append(last, pageKey(int(keys-1-n)))
+	}
+	return last
+}
+
+// IsOver reports whether the input of a lane was bounded and all of it has been put: the last page of its plan ends with an end, and
+// the lane's position is behind so many places, which is all of them.
+func IsOver(page []byte, places, position uint64) (bool, error) {
+	entries, err := decodePage(nil, page)
+	if err != nil || len(entries) == 0 {
+		return false, err
+	}
+	return entries[len(entries)-1].Control == schemas.EndControl && position>>offsetBits >= places, nil
+}
+
 func planPartition(lane int) string { return "plan-" + strconv.Itoa(lane) }
 
 func pageKey(page int) string { return "page." + strconv.Itoa(page) }
