@@ -70,7 +70,7 @@ func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*
 	}
 	p.config = runner.Config{
 		Stage: s.Name, Partition: strconv.Itoa(s.Partition), Instance: d.Instance, Constants: s.Constants,
-		Version: s.Version, Oldest: s.Oldest, Anew: s.Anew, Source: source, Sink: p.sink, Store: store, Log: d.Log, Stats: &p.Stats,
+		Version: s.Version, Oldest: s.Oldest, Anew: s.Anew, Source: source, Sink: &outputs{Sink: p.sink, log: d.Log}, Store: store, Log: d.Log, Stats: &p.Stats,
 		New: func(generation uint64) runner.Processor {
 			p.processor = s.New(generation)
 			return p.processor
@@ -79,6 +79,7 @@ func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*
 	if d.owned != nil {
 		p.config.Owned = func(owner string) bool { return d.owned(s.Name, s.Partition, owner) }
 	}
+	disturb(&p.config)
 	return p, nil
 }
 
@@ -105,6 +106,24 @@ func (p *Partition[P]) Drain() {
 	if p.source != nil {
 		p.source.Drain()
 	}
+}
+
+// outputs says at once when an output with Once meets other bytes. It must never happen, and whoever finds it may not live long
+// enough to be asked.
+type outputs struct {
+	*tvjetstream.Sink
+	log  *slog.Logger
+	told uint64
+}
+
+func (o *outputs) Put(ctx context.Context, all ...runner.Output) (int, error) {
+	n, err := o.Sink.Put(ctx, all...)
+	if now := o.Conflicts(); now > o.told {
+		o.told = now
+		cmp.Or(o.log, slog.Default()).Error("an insight event was stored before with other bytes, which stay",
+			"insight_conflict", now, "of", all[0].Producer, "input", all[0].Number.Seq)
+	}
+	return n, err
 }
 
 // Processor returns the processor as Run left it. Call it after Run has returned.
