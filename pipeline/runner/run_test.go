@@ -318,6 +318,41 @@ func TestUpgrade_AnInputOfANewerVersionIsNotTouched(t *testing.T) {
 	}
 }
 
+// Producers were once named without their input stream. What such a program had put when it was killed comes again under the
+// new name.
+func TestUpgrade_ProducersThatHaveANewName(t *testing.T) {
+	s := setup(t)
+	in := func(producer string, seq uint64, body string) {
+		t.Helper()
+		o := runner.Output{Subject: "raw.0.words", Body: []byte(body), Producer: producer, Number: schemas.Number{Seq: seq}}
+		if _, err := s.Sink().Put(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in("tally.0.g0", 1, "a")
+	in("tally.0.g0", 2, "a")
+	in("tally.1.g0", 2, "a")
+	s.mustDrain()
+	in("tally.0.g0", 3, "a")          // put, and not committed by whoever put it
+	in("tally.0.g0.d7863b0d", 2, "a") // so it comes again
+	in("tally.0.g0.d7863b0d", 3, "a")
+	in("tally.0.g0.d7863b0d", 4, "b")
+	in("tally.0.g5.d7863b0d", 1, "c") // other generations are other producers,
+	in("tally.0.g0.00000000", 1, "d") // and so are other streams
+	s.instance("second").mustDrain()
+	s.wantPut("a 1, a 2, a 3, a 4, b 1, c 1, d 1")
+	cp, _ := s.checkpoint()
+	want := []schemas.Seen{
+		{Producer: "tally.0.g0.00000000", Number: schemas.Number{Seq: 1}},
+		{Producer: "tally.0.g0.d7863b0d", Number: schemas.Number{Seq: 4}},
+		{Producer: "tally.0.g5.d7863b0d", Number: schemas.Number{Seq: 1}},
+		{Producer: "tally.1.g0", Number: schemas.Number{Seq: 2}},
+	}
+	if !slices.Equal(cp.Seen, want) {
+		t.Errorf("seen %v, want %v", cp.Seen, want)
+	}
+}
+
 func TestRule3_OutputsAreNumberedAndTraced(t *testing.T) {
 	s := setup(t, "a b", "", "a")
 	s.mustDrain()
