@@ -50,7 +50,10 @@ func (l *loop) restore(ctx context.Context) error {
 		return passing{fmt.Errorf("load: %w", err)}
 	}
 	info, err := l.Source.Info(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNewer), errors.Is(err, ErrCorrupt): // an input may have a state of its own
+		return fmt.Errorf("look at the input: %w", err)
+	case err != nil:
 		return passing{fmt.Errorf("look at the input: %w", err)}
 	}
 	if cp.Epoch == 0 && cp.Keys == 0 { // nobody has ever claimed it

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -32,7 +31,7 @@ type analyzeCommand struct {
 	Lateness   time.Duration `default:"15m" help:"How late events may be delivered and still count in their minute, at most 1h."`
 	Budget     float64       `default:"1" help:"Multiplies the false insights that are tolerated: 0.3 is quieter, 3 sees more."`
 	MMDB       []string      `name:"mmdb" type:"path" placeholder:"FILE,…" help:"Databases in the MaxMind DB format that know network (ASN) and country of addresses, as GeoLite2-ASN.mmdb,GeoLite2-Country.mmdb; new addresses are told better with them."`
-	Partitions int           `placeholder:"N" help:"Parallelism, 1 to 32 (default: one for each core). A store keeps its number."`
+	Partitions int           `placeholder:"N" help:"Parallelism, 1 to 32 (default: that of the store; in a new one, one for each core). A store keeps its number."`
 
 	Catalogue string `type:"path" placeholder:"FILE" help:"Change which operations count as sensitive: a file with lines such as 'policy core vault.example.com GrantAccess' to add one or change its tier, 'policy none iam.amazonaws.com CreateUser' to leave one out; docs/catalogue.md explains them. A store goes on with another catalogue from its next record on."`
 
@@ -149,9 +148,6 @@ func (a *analyzeCommand) options(c console) (analyze.Options, error) {
 	}
 	if a.Format != "auto" {
 		o.Format = a.Format
-	}
-	if o.Partitions == 0 {
-		o.Partitions = min(runtime.GOMAXPROCS(0), maxPartitions)
 	}
 	switch {
 	case a.Lateness < 0 || a.Lateness > time.Duration(aggregate.MaxLateness)*time.Minute || a.Lateness%time.Minute != 0:

@@ -57,6 +57,8 @@ func TestWrongUsage(t *testing.T) {
 		"URL with a password": {args: "pairer --nats nats://h,nats://user:secret@:%zz", want: "server 2 of 2 is no URL"},
 		"no such file":        {args: "pairer --creds /nowhere.creds", want: "/nowhere.creds"},
 		"certificate":         {args: "pairer --tls-cert FILE", want: "one needs the other"},
+		"no certificate":      {args: "pairer --tls-ca FILE", file: "lanes: 1\n", want: "--tls-ca: no certificate (PEM) is in"},
+		"no key pair":         {args: "pairer --tls-cert FILE --tls-key FILE", want: "--tls-cert, --tls-key: tls: failed to find"},
 		"instance":            {args: "pairer --instance a.b/c", want: `--instance="a.b/c"`},
 		"listen":              {args: "pairer --listen here", want: `--listen="here" is no address`},
 		"level":               {args: "pairer --log-level loud", want: `--log-level must be one of "debug","info","warn","error"`},

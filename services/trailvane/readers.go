@@ -131,8 +131,8 @@ type readersEnableCommand struct {
 // Help is shown below the flags.
 func (readersEnableCommand) Help() string {
 	return "If records are gone that the stage has not read, it cannot go on where it was, and the command refuses and says how many. With " +
-		"--afresh the stage forgets what it has learned, in all partitions, and learns again from the first record there is; insights " +
-		"that it had open are ended.\n\nExample: trailvane readers enable detector-IpInsight\n\n" + adminCodes
+		"--afresh the stage forgets what it has learned in the partitions where that is so, and learns again from the first record there " +
+		"is; insights that it had open there are ended.\n\nExample: trailvane readers enable detector-IpInsight\n\n" + adminCodes
 }
 
 // Run enables.

@@ -96,7 +96,7 @@ func (s *statusCommand) show(out io.Writer, seen *status.Status) error {
 	}
 	text := present.Status(seen)
 	if _, terminal := present.Terminal(out); s.Watch && terminal {
-		text = clearScreen + text
+		text = clearScreen + present.Fit(out, text)
 	}
 	_, err := io.WriteString(out, text)
 	return err
