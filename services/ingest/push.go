@@ -86,8 +86,9 @@ type pusher struct {
 	head     jetstream.PushHead
 	revision uint64
 
-	// For tests: called before each step, whose error takes its place.
-	step func(name string) error
+	// For tests: how long another owner is waited for, and what is called before and after each step, whose error takes its place.
+	takeover time.Duration
+	step     func(name string) error
 }
 
 func newPusher(d *service.Deployment, lane int, owner string, log *slog.Logger) (*pusher, error) {
@@ -99,7 +100,7 @@ func newPusher(d *service.Deployment, lane int, owner string, log *slog.Logger) 
 	settings.Lane = lane
 	return &pusher{
 		js: d.JS, lane: lane, settings: settings.Append(nil), owner: owner, pushed: jetstream.OpenPushed(d.JS), sink: sink,
-		log: log.With("lane", lane), waiting: make(chan *push, maxRequests), step: func(string) error { return nil },
+		log: log.With("lane", lane), waiting: make(chan *push, maxRequests), takeover: takeoverTime, step: func(string) error { return nil },
 	}, nil
 }
 
@@ -345,7 +346,7 @@ func (p *pusher) settled(ctx context.Context) error {
 			return p.settle(ctx)
 		case p.revision != revision:
 			revision, since = p.revision, time.Now()
-		case time.Since(since) > takeoverTime:
+		case time.Since(since) > p.takeover:
 			return p.settle(ctx)
 		}
 		if err := sleep(ctx, settlePoll); err != nil {
