@@ -577,3 +577,50 @@ func TestHTTPHalfARequest(t *testing.T) {
 		t.Errorf("stored: %v", e)
 	}
 }
+
+// The same, while the one that settles sleeps in its turn: behind its fence, or when it has taken the keys back.
+func TestHTTPTwoZombies(t *testing.T) {
+	for _, asleep := range []string{"end", "begin"} {
+		t.Run(asleep, func(t *testing.T) {
+			p := newPlace(t, 1)
+			hold := func(at string) (step func(string) error, reached, wake chan struct{}) {
+				reached, wake = make(chan struct{}), make(chan struct{})
+				var once sync.Once
+				return func(step string) error {
+					if step == at {
+						once.Do(func() { close(reached); <-wake })
+					}
+					return nil
+				}, reached, wake
+			}
+			stepA, reachedA, wakeA := hold("put")
+			stepB, reachedB, wakeB := hold(asleep)
+			a, _ := p.serve(ingest.HTTPConfig{}, time.Millisecond, stepA)
+			b, _ := p.serve(ingest.HTTPConfig{}, time.Millisecond, stepB)
+			var sending sync.WaitGroup
+			send := func(h *ingest.HTTP, id string, done chan struct{}) {
+				sending.Go(func() {
+					defer close(done)
+					if r, err := post(t.Context(), h, "/v1/events/auto", strings.NewReader(event(id)), "Idempotency-Key", id); err != nil || r.Status != 202 {
+						t.Errorf("%s: %+v, %v", id, r, err)
+					}
+				})
+			}
+			first, second := make(chan struct{}), make(chan struct{})
+			send(a, "one", first)
+			<-reachedA
+			send(b, "two", second)
+			<-reachedB
+			close(wakeA)
+			<-first
+			if e := p.events(); len(e) != 1 || e["one"] != 1 {
+				t.Errorf("stored when the first is answered: %v", e)
+			}
+			close(wakeB)
+			<-second
+			if e := p.events(); len(e) != 2 || e["one"] != 1 || e["two"] != 1 {
+				t.Errorf("stored: %v", e)
+			}
+		})
+	}
+}
