@@ -143,7 +143,8 @@ func deployed(ctx context.Context, js jetstream.JetStream) ([]*jetstream.StreamI
 // isOurs reports whether a stream belongs to a deployment. That of the members holds nothing in a backup but that some have left.
 func isOurs(name string) bool {
 	switch name {
-	case InsightsStream, MetricsStream, DeadStream, bucketStream(DeploymentBucket), bucketStream(MembersBucket):
+	case InsightsStream, MetricsStream, DeadStream, bucketStream(DeploymentBucket), bucketStream(MembersBucket),
+		bucketStream(PushBucket):
 		return true
 	}
 	if strings.HasPrefix(name, bucketStream(StateBucket(""))) {

@@ -8,11 +8,9 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
@@ -177,7 +175,7 @@ func (s *Store) Commit(
 		Header:  nats.Header{jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(before.sequence, 10)}},
 		Data:    c.Append(nil),
 	})
-	sequence, err := s.publish(ctx, messages, size)
+	sequence, err := publishTogether(ctx, s.js, messages, size)
 	switch {
 	case err == nil:
 		s.setFence(partition, &fence{sequence, c.Generation})
@@ -190,33 +188,6 @@ func (s *Store) Commit(
 		return fmt.Errorf("commit %s of %s: %w", partition, s.bucket, runner.ErrConflict)
 	}
 	return fmt.Errorf("commit %s of %s: %w", partition, s.bucket, err)
-}
-
-// publish stores messages together and returns the sequence of the last one.
-func (s *Store) publish(ctx context.Context, messages []*nats.Msg, size int) (uint64, error) {
-	if len(messages) == 1 {
-		// Alone it is atomic by itself, and costs a fortieth: the server stages a batch in files of its own.
-		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-		defer cancel()
-		ack, err := s.js.PublishMsg(ctx, messages[0], jetstream.WithRetryAttempts(0))
-		if err != nil {
-			return 0, err
-		}
-		return ack.Sequence, nil
-	}
-	patience := apiTimeout
-	if deadline, ok := ctx.Deadline(); ok { // which the library does not look at
-		patience = min(patience, max(time.Until(deadline), time.Millisecond))
-	}
-	ack, err := jetstreamext.PublishMsgBatch(ctx, s.js, messages, jetstreamext.BatchFlowControl{
-		AckFirst:   true, // so that a server with too many open batches says so
-		AckEvery:   max(1, commitWindow/(size/len(messages)+1)),
-		AckTimeout: patience,
-	})
-	if err != nil {
-		return 0, err
-	}
-	return ack.Sequence, nil
 }
 
 // forget removes the state of a generation that is over. Nobody reads it again, so that an error costs nothing but room.

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/trailvane/trailvane/services/internal/present"
 )
 
@@ -88,6 +87,14 @@ func (l *Logging) Log(w io.Writer) *slog.Logger {
 // A Start makes the work of a process: it connects, finds the deployment, and says what to run.
 type Start func(ctx context.Context, log *slog.Logger) (*Deployment, []Work, error)
 
+// A Server takes requests beside the work of a process.
+type Server interface {
+	// Serve works until the context ends, which is no error.
+	Serve(ctx context.Context) error
+	// Ready returns nil while requests are taken. It may be called at any time.
+	Ready() error
+}
+
 // Run serves health, starts, and works until the context ends, which is no error: then it commits, gives up what it owns,
 // closes the connection of the deployment and returns. Any error is for a person.
 func (p *Process) Run(ctx context.Context, log *slog.Logger, start Start) error {
@@ -107,10 +114,10 @@ func (p *Process) Run(ctx context.Context, log *slog.Logger, start Start) error 
 		return unlessEnded(ctx, err)
 	}
 	i := NewInstance(d, works...)
-	h.set(func() error { return readiness(d.JS, i) })
+	h.set(func() error { return readiness(d, i) })
 	log.Info("working", "instance", d.Instance, "stages", stages(works),
 		"partitions", d.Identity.Partitions, "lanes", d.Identity.Lanes)
-	err = i.Run(ctx)
+	err = d.serve(ctx, i.Run)
 	h.set(func() error { return errors.New("stopping") })
 	if err = unlessEnded(ctx, err); err == nil {
 		log.Info("stopped")
@@ -134,11 +141,33 @@ func stages(works []Work) string {
 	return strings.Join(names, ",")
 }
 
-func readiness(js jetstream.JetStream, i *Instance) error {
-	if s := js.Conn().Status(); s != nats.CONNECTED {
+func readiness(d *Deployment, i *Instance) error {
+	if s := d.JS.Conn().Status(); s != nats.CONNECTED {
 		return fmt.Errorf("the connection to NATS is %s", strings.ToLower(s.String()))
 	}
+	if d.Server != nil {
+		if err := d.Server.Ready(); err != nil {
+			return err
+		}
+	}
 	return i.Ready()
+}
+
+// serve runs work, and the server of the deployment beside it, until the context ends or one of them fails.
+func (d *Deployment) serve(ctx context.Context, work func(context.Context) error) error {
+	if d.Server == nil {
+		return work(ctx)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	served := make(chan error, 1)
+	go func() {
+		defer stop()
+		served <- d.Server.Serve(ctx)
+	}()
+	err := work(ctx)
+	stop()
+	return errors.Join(err, <-served)
 }
 
 // health answers those who watch over the process.

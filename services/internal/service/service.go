@@ -23,6 +23,7 @@ type Deployment struct {
 	Instance string // unique among all live instances
 	Version  string // of this program, for those who look at it; may be empty
 	Log      *slog.Logger
+	Server   Server // that runs beside the stages, for [Process.Run]; may be nil
 
 	// owned reports whether the owner of a partition may live. An [Instance] sets it; without one nobody else lives.
 	owned func(stage string, partition int, owner string) bool
