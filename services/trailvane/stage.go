@@ -50,6 +50,7 @@ func firstUsage(checks ...func() error) error {
 func (f *stageFlags) run(ctx context.Context, c console, names []string, works func(d *service.Deployment) []service.Work) error {
 	log := f.Log(c.err)
 	version, _ := buildVersion()
+	f.Process.Version = version
 	return logged(c, log, f.Process.Run(ctx, log, func(ctx context.Context, log *slog.Logger) (*service.Deployment, []service.Work, error) {
 		d := &service.Deployment{Instance: f.Name(), Version: version, Log: log}
 		var err error
