@@ -13,7 +13,9 @@ import (
 
 type acceptAll struct{}
 
-func (acceptAll) Put(_ context.Context, outputs ...runner.Output) (int, error) { return len(outputs), nil }
+func (acceptAll) Put(_ context.Context, outputs ...runner.Output) (int, error) {
+	return len(outputs), nil
+}
 
 // What processors count, and the findings that were stored, count once they are committed, in this process only, and never fall.
 func TestObserverCountsWhatIsCommitted(t *testing.T) {
