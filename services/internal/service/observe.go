@@ -157,7 +157,7 @@ type countingSink struct {
 func (s countingSink) Put(ctx context.Context, outputs ...runner.Output) (stored int, err error) {
 	stored, err = s.Sink.Put(ctx, outputs...)
 	for i := range outputs[:stored] {
-		metric := ""
+		var metric string
 		switch subject := outputs[i].Subject; {
 		case strings.HasPrefix(subject, string(schemas.FindingsFlow)+"."):
 			metric = telemetry.Findings

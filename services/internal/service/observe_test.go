@@ -23,7 +23,7 @@ func TestObserverCountsWhatIsCommitted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tele.Shutdown(t.Context()) //nolint:errcheck // nothing is pushed
+	defer tele.Shutdown(t.Context())
 	o := newObserver(tele, &Deployment{})
 	begin := func() (*run, runner.Sink) {
 		r := o.open(&run{place: place{"toy", "0"}, stats: new(runner.Stats), conflicts: func() uint64 { return 0 }})

@@ -120,7 +120,7 @@ func BenchmarkTrace(b *testing.B) {
 	for name, c := range map[string]struct{ root, trace string }{"none": {"", ""}, "unsampled": {"", unsampled}, "sampled": {"", sampled}} {
 		b.Run(name, func(b *testing.B) {
 			p := sdk.NewTracerProvider(sdk.WithIDGenerator(ids{}), sdk.WithSampler(sdk.AlwaysSample()))
-			defer p.Shutdown(b.Context()) //nolint:errcheck // nothing is pushed
+			defer p.Shutdown(b.Context())
 			trace := (&Telemetry{spans: p, tracer: p.Tracer("test")}).Trace("normalizer", "1", c.root)
 			r := &runner.Record{Trace: c.trace, Subject: "raw.0.cloudtrail"}
 			b.ReportAllocs()
