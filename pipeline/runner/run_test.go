@@ -298,6 +298,26 @@ func TestUpgrade_ACheckpointOfANewerVersionIsNotTouched(t *testing.T) {
 	}
 }
 
+// An input that has a state of its own, as that of ingest has, may be newer or corrupt: that is for a person, too.
+func TestUpgrade_AnInputOfANewerVersionIsNotTouched(t *testing.T) {
+	for _, want := range []error{runner.ErrNewer, runner.ErrCorrupt} {
+		synctest.Test(t, func(t *testing.T) {
+			s := setup(t, "a")
+			s.config.Source = sourceWith{Source: s.source, info: func(context.Context) (runner.Info, error) {
+				return runner.Info{}, fmt.Errorf("load the plan: %w", want)
+			}}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			if err := runner.Run(ctx, s.config); !errors.Is(err, want) {
+				t.Errorf("Run = %v, want %v", err, want)
+			}
+			if cp, _, err := s.Store("tally").Load(t.Context(), "0"); err != nil || cp.Epoch != 0 {
+				t.Errorf("it was claimed: %+v, %v", cp, err)
+			}
+		})
+	}
+}
+
 func TestRule3_OutputsAreNumberedAndTraced(t *testing.T) {
 	s := setup(t, "a b", "", "a")
 	s.mustDrain()

@@ -128,6 +128,9 @@ func (c *Credentials) Connect(ctx context.Context, urls []string, name string, l
 		case untrusted(err):
 			return nil, fmt.Errorf("connect to NATS at %s: %w; do --tls-ca, --tls-cert and --tls-key belong to this server?", where, err)
 		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		log.Warn(fmt.Sprintf("cannot reach NATS at %s, trying again", where), "error", err)
 		if err := wait(ctx, firstWait); err != nil {
 			return nil, err
@@ -187,6 +190,9 @@ func usable(ctx context.Context, nc *nats.Conn, where string, log *slog.Logger) 
 		case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 			return nil, fmt.Errorf("NATS at %s has no JetStream for this account, which keeps all streams and state; "+
 				"switch it on in the server's configuration (jetstream {…})", where)
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
 		log.Warn(fmt.Sprintf("JetStream of NATS at %s does not answer, trying again", where), "error", err)
 		if err := wait(ctx, firstWait); err != nil {
