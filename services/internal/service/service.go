@@ -105,7 +105,7 @@ func (p *Partition[P]) observe(ctx context.Context, d *Deployment, s Stage[P]) e
 		place: place{s.Name, p.config.Partition}, input: p.input, stats: &p.Stats, conflicts: p.sink.Conflicts,
 	})
 	p.observed = r
-	p.config.Sink = countingSink{p.sink, r}
+	p.config.Sink = countingSink{p.config.Sink, r}
 	begin := p.config.New
 	p.config.New = func(generation uint64) runner.Processor {
 		r.loaded()
