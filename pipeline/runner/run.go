@@ -48,6 +48,7 @@ type loop struct {
 
 	emit    func(Output)
 	cause   *Record  // the record being applied
+	trace   string   // of its outputs
 	index   uint32   // of its next output
 	outputs []Output // of the records applied and not yet put
 	size    int      // of their bodies
@@ -196,9 +197,8 @@ func (l *loop) apply(records []Record) (int, error) {
 		if l.repeated(r) {
 			l.Stats.Repeats.Add(1)
 		} else {
-			l.cause, l.index = r, 0
-			if err := l.processor.Apply(*r, l.emit); err != nil {
-				return i, fmt.Errorf("apply record %d of %s: %w", r.Seq, r.Subject, err)
+			if err := l.applyOne(r); err != nil {
+				return i, err
 			}
 			l.Stats.Records.Add(1)
 		}
@@ -208,6 +208,40 @@ func (l *loop) apply(records []Record) (int, error) {
 		}
 	}
 	return len(records), nil
+}
+
+// applyOne lets the processor work on one record.
+func (l *loop) applyOne(r *Record) error {
+	l.cause, l.index, l.trace = r, 0, r.Trace
+	var end func(outputs int, err error)
+	if l.Trace != nil {
+		l.trace, end = l.Trace(r)
+	}
+	err := l.processor.Apply(*r, l.emit)
+	if end != nil {
+		end(int(l.index), err)
+	}
+	if err != nil {
+		return fmt.Errorf("apply record %d of %s%s: %w", r.Seq, r.Subject, inTrace(l.trace), err)
+	}
+	return nil
+}
+
+// inTrace tells a trace in an error.
+func inTrace(traceparent string) string {
+	if id := TraceID(traceparent); id != "" {
+		return ", trace " + id
+	}
+	return ""
+}
+
+// TraceID returns the id of the trace of a traceparent, empty if there is none.
+func TraceID(traceparent string) string {
+	const begin, end = len("00-"), len("00-") + 32
+	if len(traceparent) < end {
+		return ""
+	}
+	return traceparent[begin:end]
 }
 
 // repeated reports whether the record was read before, and remembers its number.
@@ -248,7 +282,7 @@ func (l *loop) renamed(producer string, i int) (int, bool) {
 func (l *loop) take(o Output) {
 	o.Producer = l.producer
 	o.Number = schemas.Number{Seq: l.cause.Seq, Index: l.index}
-	o.Trace = l.cause.Trace
+	o.Trace = l.trace
 	l.index++
 	l.size += len(o.Body)
 	l.outputs = append(l.outputs, o)
@@ -272,7 +306,8 @@ func (l *loop) put(ctx context.Context) error {
 		}
 		l.Stats.Retries.Add(1)
 		if ctx.Err() == nil {
-			l.Log.Warn("put again", "input", rest[0].Number.Seq, "subject", rest[0].Subject, "outputs", len(rest), "err", err)
+			l.Log.Warn("put again", "input", rest[0].Number.Seq, "subject", rest[0].Subject, "outputs", len(rest),
+				"trace_id", TraceID(rest[0].Trace), "err", err)
 		}
 		if err := wait.sleep(ctx); err != nil {
 			return err

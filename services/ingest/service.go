@@ -126,7 +126,8 @@ func (l *Lane) plan(ctx context.Context, paths []string, end *schemas.End) error
 	})
 	partition, err := service.Open(ctx, d, service.Stage[*ingest.Processor]{
 		Name: Bucket, Partition: lane, Source: source, Constants: ingest.Constants,
-		New: func(uint64) *ingest.Processor { return ingest.NewProcessor() },
+		New:   func(uint64) *ingest.Processor { return ingest.NewProcessor() },
+		Tally: tally,
 	})
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/trailvane/trailvane/pipeline/jetstream"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/internal/service"
+	"github.com/trailvane/trailvane/services/internal/telemetry"
 )
 
 const (
@@ -81,8 +82,26 @@ func OpenFollowed(
 	})
 	return service.Open(ctx, d, service.Stage[*ingest.Processor]{
 		Name: Bucket, Partition: lane, Source: source, Constants: ingest.Constants,
-		New: func(uint64) *ingest.Processor { return ingest.NewProcessor() },
+		New:   func(uint64) *ingest.Processor { return ingest.NewProcessor() },
+		Tally: tally,
 	})
+}
+
+func tally(p *ingest.Processor) service.Tally {
+	s := p.Stats()
+	t := service.Tally{Counts: []service.Count{
+		{Metric: telemetry.Objects, N: float64(s.Objects)},
+		{Metric: telemetry.RawRecords, N: float64(s.Records)},
+	}}
+	for reason, n := range s.Skipped {
+		t.Counts = append(t.Counts, service.Count{Metric: telemetry.SkippedObjects, Labels: [2]string{string(reason)}, N: float64(n)})
+	}
+	for reason, n := range s.Dead {
+		t.Counts = append(t.Counts, service.Count{
+			Metric: telemetry.DeadLetters, Labels: [2]string{Bucket, string(reason)}, N: float64(n),
+		})
+	}
+	return t
 }
 
 // brokerTime is the time by the clock of the server that stores a stream.

@@ -99,6 +99,7 @@ func (s *serveCommand) run(ctx context.Context, log *slog.Logger) error {
 	}
 	name := s.Name()
 	version, _ := buildVersion()
+	s.Process.Version = version
 	connect := func(ctx context.Context) (natsjetstream.JetStream, error) {
 		return s.Credentials.Connect(ctx, s.NATS, name, log)
 	}

@@ -59,6 +59,7 @@ func (f *stageFlags) start(
 ) error {
 	log := f.Log(c.err)
 	version, _ := buildVersion()
+	f.Process.Version = version
 	return logged(c, log, f.Process.Run(ctx, log, func(ctx context.Context, log *slog.Logger) (*service.Deployment, []service.Work, error) {
 		d := &service.Deployment{Instance: f.Name(), Version: version, Log: log}
 		var err error

@@ -16,13 +16,16 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/trailvane/trailvane/services/internal/present"
+	"github.com/trailvane/trailvane/services/internal/telemetry"
 )
 
 // A Process is what all service processes share, as flags.
 type Process struct {
 	Instance string `placeholder:"NAME" help:"Name of this instance, unique among all that run: letters, digits, dots, _ and -, at most 64 (default: the host's name and the process id)."`
-	Listen   string `placeholder:"ADDR" help:"Serve /healthz (the process lives) and /readyz (it owns its share of the work and has restored it; 503 and the reason otherwise) by HTTP at this address, as 127.0.0.1:8080 or :8080 for everybody; port 0 is a free one, which the log tells (default: nowhere)."`
+	Listen   string `placeholder:"ADDR" help:"Serve /healthz (the process lives) and /readyz (it owns its share of the work and has restored it; 503 and the reason otherwise) and /metrics (for Prometheus) by HTTP at this address, as 127.0.0.1:8080 or :8080 for everybody; port 0 is a free one, which the log tells (default: nowhere)."`
 	Logging
+
+	Version string `kong:"-"` // of the program, for telemetry; may be empty
 }
 
 // Logging is what a process says about itself, as flags.
@@ -95,10 +98,19 @@ type Server interface {
 	Ready() error
 }
 
-// Run serves health, starts, and works until the context ends, which is no error: then it commits, gives up what it owns,
-// closes the connection of the deployment and returns. Any error is for a person.
+// Run serves health and metrics, starts, and works until the context ends, which is no error: then it commits, gives up what it owns,
+// closes the connection of the deployment, pushes what telemetry is left, and returns. Any error is for a person.
 func (p *Process) Run(ctx context.Context, log *slog.Logger, start Start) error {
-	h := &health{ready: func() error { return errors.New("starting") }}
+	t, err := telemetry.Start(ctx, p.Name(), p.Version, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := t.Shutdown(ctx); err != nil {
+			log.Warn("stopped with telemetry that was not pushed", "error", err)
+		}
+	}()
+	h := &health{ready: func() error { return errors.New("starting") }, metrics: t.Handler()}
 	if p.Listen != "" {
 		stop, err := h.serve(ctx, p.Listen, log)
 		if err != nil {
@@ -114,6 +126,10 @@ func (p *Process) Run(ctx context.Context, log *slog.Logger, start Start) error 
 		return unlessEnded(ctx, err)
 	}
 	i := NewInstance(d, works...)
+	d.observer = newObserver(t, d)
+	if err := t.Serve(func(ctx context.Context, tell telemetry.Observe) { d.observer.observe(ctx, i, tell) }); err != nil {
+		return err
+	}
 	h.set(func() error { return readiness(d, i) })
 	log.Info("working", "instance", d.Instance, "stages", stages(works),
 		"partitions", d.Identity.Partitions, "lanes", d.Identity.Lanes)
@@ -172,6 +188,8 @@ func (d *Deployment) serve(ctx context.Context, work func(context.Context) error
 
 // health answers those who watch over the process.
 type health struct {
+	metrics http.Handler
+
 	mu    sync.Mutex
 	ready func() error
 }
@@ -195,6 +213,7 @@ func (h *health) handler() http.Handler {
 		}
 		fmt.Fprintln(w, "ready")
 	})
+	mux.Handle("GET /metrics", h.metrics)
 	return mux
 }
 

@@ -27,6 +27,8 @@ type Deployment struct {
 
 	// owned reports whether the owner of a partition may live. An [Instance] sets it; without one nobody else lives.
 	owned func(stage string, partition int, owner string) bool
+
+	observer *observer // nil if nobody looks; set by [Process.Run]
 }
 
 // A Stage says what a partition of a stage is.
@@ -40,6 +42,9 @@ type Stage[P runner.Processor] struct {
 	Oldest    uint32
 	Anew      bool
 	New       func(generation uint64) P
+
+	// Tally tells what a processor has counted and holds, if anybody looks. It is called at each commit; it may be nil.
+	Tally func(P) Tally
 }
 
 // A Partition is one partition of a stage on a deployment. It runs once.
@@ -53,6 +58,7 @@ type Partition[P runner.Processor] struct {
 	sink      *tvjetstream.Sink
 	config    runner.Config
 	processor P
+	observed  *run // nil if nobody looks
 }
 
 // Open prepares a partition. Close it when Run has returned.
@@ -81,11 +87,53 @@ func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*
 			return p.processor
 		},
 	}
+	if d.observer != nil {
+		if err := p.observe(ctx, d, s); err != nil {
+			p.Close()
+			return nil, err
+		}
+	}
 	if d.owned != nil {
 		p.config.Owned = func(owner string) bool { return d.owned(s.Name, s.Partition, owner) }
 	}
 	disturb(&p.config)
 	return p, nil
+}
+
+// observe shows what the partition does.
+func (p *Partition[P]) observe(ctx context.Context, d *Deployment, s Stage[P]) error {
+	r := d.observer.open(&run{
+		place: place{s.Name, p.config.Partition}, input: p.input, stats: &p.Stats, conflicts: p.sink.Conflicts,
+	})
+	p.observed = r
+	p.config.Sink = countingSink{p.config.Sink, r}
+	begin := p.config.New
+	p.config.New = func(generation uint64) runner.Processor {
+		r.loaded()
+		return begin(generation)
+	}
+	p.config.Observe = func(runner.Processor) func(time.Duration) {
+		var t Tally
+		if s.Tally != nil {
+			t = s.Tally(p.processor)
+		}
+		return r.snapshot(t)
+	}
+	if !d.observer.telemetry.Tracing() {
+		return nil
+	}
+	root := ""
+	if s.Source != nil { // it reads from outside, where traces begin
+		deployment := tvjetstream.NewSource(d.JS, tvjetstream.BucketStream(tvjetstream.DeploymentBucket), tvjetstream.SourceConfig{})
+		defer deployment.Close()
+		info, err := deployment.Info(ctx)
+		if err != nil {
+			return err
+		}
+		root = info.ID
+	}
+	p.config.Trace = d.observer.telemetry.Trace(s.Name, p.config.Partition, root)
+	return nil
 }
 
 // Run works until the context ends, the input has been drained, or a person must decide; see [runner.Run]. Beside it, what all
@@ -158,4 +206,7 @@ func (p *Partition[P]) Close() {
 		c.Close()
 	}
 	p.sink.Close()
+	if p.observed != nil {
+		p.observed.close()
+	}
 }
