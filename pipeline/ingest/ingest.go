@@ -48,6 +48,13 @@ type Connector interface {
 	Open(ctx context.Context, o Object) (io.ReadCloser, error)
 }
 
+// An Expecter is a Connector that may read ahead. Before an object is opened, Expect is called with it and those that will
+// probably be opened behind it, in that order, of which it takes as many as it likes. What is read is the same with and without.
+type Expecter interface {
+	Connector
+	Expect(next iter.Seq[Object])
+}
+
 // ErrUnreadable marks an object that cannot be read, now or later: it is gone, or we may not.
 var ErrUnreadable = errors.New("object cannot be read")
 

@@ -25,8 +25,9 @@ import (
 )
 
 type analyzeCommand struct {
-	Paths []string `arg:"" name:"path" help:"Files, folders, glob patterns in quotes, or - for standard input. Plain, gzip or zstd; JSON records in a CloudTrail file, an array, or one a line."`
+	Paths []string `arg:"" name:"path" help:"Files, folders, glob patterns in quotes, s3://BUCKET/KEY or oss://BUCKET/KEY of objects and folders in object stores, or - for standard input. Plain, gzip or zstd; JSON records in a CloudTrail file, an array, or one a line."`
 
+	objectFlags
 	Format     string        `default:"auto" enum:"auto,${formats}" help:"Format of the logs: ${enum}."`
 	Store      string        `type:"path" placeholder:"FOLDER" help:"Keep streams and state in a folder: the next run reads only what is new. Without it everything is learned from the logs named here."`
 	Learn      time.Duration `default:"24h" help:"Learn so long, in event time, before the first insight of an account."`
@@ -153,10 +154,13 @@ func (a *analyzeCommand) analyze(ctx context.Context, c console, o analyze.Optio
 
 func (a *analyzeCommand) options(c console) (analyze.Options, error) {
 	o := analyze.Options{
-		Paths: a.Paths, Stdin: c.in, Store: a.Store, Partitions: a.Partitions, Databases: a.MMDB, Progress: new(ingest.Progress), Log: c.log(),
+		Paths: a.Paths, Stdin: c.in, Objects: a.config(), Store: a.Store, Partitions: a.Partitions, Databases: a.MMDB, Progress: new(ingest.Progress), Log: c.log(),
 		Settings: schemas.Settings{
 			Lateness: schemas.Minute(a.Lateness / time.Minute), Learn: schemas.Minute(a.Learn / time.Minute), Budget: a.Budget,
 		},
+	}
+	if err := a.objectFlags.check(a.Paths); err != nil {
+		return o, usageError{err}
 	}
 	var err error
 	if o.Catalog, err = readCatalogue(a.Catalogue); err != nil {

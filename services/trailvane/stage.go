@@ -65,6 +65,7 @@ func (f *stageFlags) run(ctx context.Context, c console, names []string, works f
 
 // inputFlags are how logs are followed.
 type inputFlags struct {
+	objectFlags
 	Poll   time.Duration `default:"5s" placeholder:"TIME" help:"Look for new files and lines so often, 100ms to 1h (default: ${default})."`
 	Format string        `default:"auto" enum:"auto,${formats}" help:"Format of the logs: ${enum}."`
 }
@@ -76,13 +77,12 @@ func (f *inputFlags) check(paths []string) error {
 	if slices.Contains(paths, "-") {
 		return errors.New("standard input cannot be read again after a restart, so it cannot be followed; write it to a file, or see 'trailvane analyze'")
 	}
-	_, err := ingest.FollowFiles(paths...)
-	return err
+	return ingest.CheckPlaces(f.config(), paths...)
 }
 
 // work returns the stage that follows paths; what is in dir are no logs.
 func (f *inputFlags) work(d *service.Deployment, paths []string, dir string) service.Work {
-	c := ingest.Config{Paths: paths, Dir: dir, Poll: f.Poll}
+	c := ingest.Config{Paths: paths, Objects: f.config(), Dir: dir, Poll: f.Poll}
 	if f.Format != "auto" {
 		c.Format = f.Format
 	}
@@ -90,7 +90,7 @@ func (f *inputFlags) work(d *service.Deployment, paths []string, dir string) ser
 }
 
 type ingestCommand struct {
-	Paths []string `arg:"" name:"path" help:"Files, folders or glob patterns in quotes. What is there is read, and then what comes: new files, and lines that are appended. All instances are given the same paths and see the same files; each reads the lanes that it owns."`
+	Paths []string `arg:"" name:"path" help:"Files, folders, glob patterns in quotes, or s3://BUCKET/KEY and oss://BUCKET/KEY of folders in object stores. What is there is read, and then what comes: new files, and lines that are appended. All instances are given the same paths and see the same files; each reads the lanes that it owns."`
 	stageFlags
 	inputFlags
 }
