@@ -55,6 +55,13 @@ type Expecter interface {
 	Expect(next iter.Seq[Object])
 }
 
+// A PartialLister is a Connector whose lists, when it is followed, may leave out objects that earlier ones had. Planned is called
+// when all that the last list returned is in the stored plan. Without that call the next list leaves nothing out.
+type PartialLister interface {
+	Connector
+	Planned()
+}
+
 // ErrUnreadable marks an object that cannot be read, now or later: it is gone, or we may not.
 var ErrUnreadable = errors.New("object cannot be read")
 

@@ -15,7 +15,10 @@ type Places struct {
 	Objects *objects.Objects
 }
 
-var _ ingest.Expecter = (*Places)(nil)
+var (
+	_ ingest.Expecter      = (*Places)(nil)
+	_ ingest.PartialLister = (*Places)(nil)
+)
 
 // split tells the arguments that name object stores from those that name files.
 func split(args []string) (files, stores []string) {
@@ -90,6 +93,9 @@ func (p *Places) Open(ctx context.Context, o ingest.Object) (io.ReadCloser, erro
 	}
 	return p.Files.Open(ctx, o)
 }
+
+// Planned lets the next list leave out old objects.
+func (p *Places) Planned() { p.Objects.Planned() }
 
 // Expect reads objects ahead; the system does that for files.
 func (p *Places) Expect(next iter.Seq[ingest.Object]) { p.Objects.Expect(next) }

@@ -47,7 +47,7 @@ type Config struct {
 
 	Objects objects.Config // of the paths in object stores; Followed does not count
 
-	Poll time.Duration // between two polls of what is followed; DefaultPoll if zero
+	Poll time.Duration // between two polls of what is followed; DefaultPoll or DefaultObjectsPoll if zero
 
 	Remember bool // the store outlives the program: objects are known by their content
 	Settings schemas.Settings

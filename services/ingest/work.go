@@ -14,12 +14,16 @@ import (
 	"github.com/trailvane/trailvane/pipeline/ingest"
 	"github.com/trailvane/trailvane/pipeline/jetstream"
 	"github.com/trailvane/trailvane/schemas"
+	"github.com/trailvane/trailvane/services/ingest/objects"
 	"github.com/trailvane/trailvane/services/internal/service"
 )
 
 const (
 	// DefaultPoll is how often what is followed is listed. Providers deliver every five minutes, so most of a delay is theirs.
 	DefaultPoll = 5 * time.Second
+
+	// DefaultObjectsPoll is how often it is with object stores among it, where every list costs money.
+	DefaultObjectsPoll = time.Minute
 
 	// complainEvery is how often it is said that polls fail.
 	complainEvery = time.Minute
@@ -62,6 +66,9 @@ func OpenFollowed(
 		failed = complain(log, slices.Clone(c.Paths))
 	}
 	pace := pacer{every: cmp.Or(c.Poll, DefaultPoll)}
+	if c.Poll == 0 && slices.ContainsFunc(c.Paths, objects.Is) {
+		pace.every = DefaultObjectsPoll
+	}
 	source := ingest.Follow(ingest.FollowConfig{
 		Plan: ingest.PlanConfig{
 			Connector: places, Store: store, Lane: lane, Lanes: d.Identity.Lanes,

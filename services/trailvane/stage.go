@@ -66,12 +66,12 @@ func (f *stageFlags) run(ctx context.Context, c console, names []string, works f
 // inputFlags are how logs are followed.
 type inputFlags struct {
 	objectFlags
-	Poll   time.Duration `default:"5s" placeholder:"TIME" help:"Look for new files and lines so often, 100ms to 1h (default: ${default})."`
+	Poll   time.Duration `placeholder:"TIME" help:"Look for new files and lines so often, 100ms to 1h (default: 5s, 1m if object stores are among the paths)."`
 	Format string        `default:"auto" enum:"auto,${formats}" help:"Format of the logs: ${enum}."`
 }
 
 func (f *inputFlags) check(paths []string) error {
-	if f.Poll < 100*time.Millisecond || f.Poll > time.Hour {
+	if f.Poll != 0 && (f.Poll < 100*time.Millisecond || f.Poll > time.Hour) {
 		return fmt.Errorf("--poll=%s: 100ms to 1h are possible", f.Poll)
 	}
 	if slices.Contains(paths, "-") {

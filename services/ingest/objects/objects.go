@@ -93,12 +93,16 @@ type Objects struct {
 	places []place
 	stores map[string]*store // by scheme://bucket
 
-	alive context.Context // of what reads in the background
-	end   context.CancelFunc
-	ahead ahead
+	alive  context.Context // of what reads in the background
+	end    context.CancelFunc
+	ahead  ahead
+	recent recent
 }
 
-var _ ingest.Connector = (*Objects)(nil)
+var (
+	_ ingest.Expecter      = (*Objects)(nil)
+	_ ingest.PartialLister = (*Objects)(nil)
+)
 
 // New returns a connector of the objects that the arguments name. The context is for all that it does until Close; nothing is
 // asked of the stores yet. What is named twice is listed once.
@@ -155,9 +159,14 @@ func (o *Objects) Close() {
 // Name returns "objects".
 func (o *Objects) Name() string { return "objects" }
 
-// List returns the objects there are, each once. What is not followed and names nothing is an error.
+// List returns the objects there are, each once. What is not followed and names nothing is an error. Of what is followed, only
+// the first list of a day, and one behind a poll that failed, has everything; the others leave out what is old by its name, as
+// lookBack says.
 func (o *Objects) List(ctx context.Context) iter.Seq2[ingest.Object, error] {
 	return func(yield func(ingest.Object, error) bool) {
+		if o.config.Followed {
+			o.recent.begin(time.Now())
+		}
 		for _, p := range o.places {
 			found, more, err := o.list(ctx, p, yield)
 			switch {
@@ -171,8 +180,12 @@ func (o *Objects) List(ctx context.Context) iter.Seq2[ingest.Object, error] {
 				return
 			}
 		}
+		o.recent.whole = true
 	}
 }
+
+// Planned lets the next list leave out old objects, if the last one came to its end.
+func (o *Objects) Planned() { o.recent.planned() }
 
 // list lists a place. More is false if no more objects are wanted.
 func (o *Objects) list(ctx context.Context, p place, yield func(ingest.Object, error) bool) (found, more bool, err error) {
@@ -205,7 +218,19 @@ func (o *Objects) list(ctx context.Context, p place, yield func(ingest.Object, e
 	if prefix != "" {
 		prefix += "/"
 	}
-	err = p.store.list(ctx, minio.ListObjectsOptions{Prefix: prefix, Recursive: true}, give)
+	opts := minio.ListObjectsOptions{Prefix: prefix, Recursive: true}
+	for again := true; again && err == nil; {
+		again = false
+		err = p.store.list(ctx, opts, func(info *minio.ObjectInfo) bool {
+			if o.config.Followed {
+				if from, old := o.recent.old(p.store.name(""), info.Key); old {
+					opts.StartAfter, again = from, true
+					return false
+				}
+			}
+			return give(info)
+		})
+	}
 	return found, more, err
 }
 
