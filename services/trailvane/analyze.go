@@ -59,6 +59,7 @@ type analyzeCommand struct {
 func (analyzeCommand) Help() string {
 	return "Insights go to standard output, sorted by time at the end; those of standard input, as ndjson and without --store, as " +
 		"they come, if its records are one a line. " +
+		"Credentials and region of object stores come from where their vendors' tools find them; docs/formats.md tells more. " +
 		"Progress, the summary and reasons why nothing was found go to standard error. " +
 		"Exit codes: 0 done, 1 failed, 2 wrong usage, 10 insights were found and --exit-code was given, 130 interrupted, " +
 		"141 nobody reads the output any more."

@@ -99,7 +99,9 @@ type ingestCommand struct {
 func (ingestCommand) Help() string {
 	return "Reads audit logs, in the order of their time, and goes on with what is new. Instances share the lanes of the deployment, over which " +
 		"the folders of accounts are spread.\n\n" +
-		"Example: trailvane ingest --nats nats://n1:4222 --listen :8080 /mnt/audit-logs\n\n" + exitCodes
+		"Example: trailvane ingest --nats nats://n1:4222 --listen :8080 /mnt/audit-logs\n" +
+		"Example: trailvane ingest --nats nats://n1:4222 s3://my-trail-bucket/AWSLogs\n\n" +
+		"Credentials and region of object stores come from where their vendors' tools find them; docs/formats.md tells more.\n\n" + exitCodes
 }
 
 func (i *ingestCommand) check() error {

@@ -64,10 +64,14 @@ func parse(arg string) (scheme, bucket, key string, err error) {
 	return scheme, bucket, strings.TrimSuffix(key, "/"), nil
 }
 
-// Check returns an error if the arguments or the configuration cannot be meant. It connects to nothing.
+// Check returns an error if the arguments or the configuration cannot be meant, or the region is missing. It connects to nothing.
 func Check(c Config, args ...string) error {
 	for _, arg := range args {
-		if _, _, _, err := parse(arg); err != nil {
+		scheme, bucket, _, err := parse(arg)
+		if err != nil {
+			return err
+		}
+		if _, err := newStore(c, scheme, bucket); err != nil {
 			return err
 		}
 	}
