@@ -73,6 +73,25 @@ layers: ## Check that the layers of ARCHITECTURE.md hold
 e2e: ## Run the whole-system tests
 	go test -count=1 -timeout 20m ./test/...
 
+SEED ?= 1
+N ?= 100
+
+.PHONY: crash
+crash: ## Real processes under N faults, with trimming off, then on (make crash SEED=7 N=1000; minutes)
+	go run ./test/crash/processes -seed $(SEED) -n $(N)
+	go run ./test/crash/processes -seed $(SEED) -n $(N) -trim
+
+# Broken programs must be found, or the comparison is worth nothing.
+.PHONY: crash-short
+crash-short: ## Three minutes of crash, and that broken programs are found by it
+	go run ./test/crash/processes -seed $(SEED) -n 20 -accounts 2 -days 3 -least 40
+	go run ./test/crash/processes -seed $(SEED) -n 6 -accounts 2 -days 3 -least 40 -broken fence
+	go run ./test/crash/processes -seed $(SEED) -n 10 -accounts 2 -days 3 -least 40 -broken repeats
+
+.PHONY: crash-cluster
+crash-cluster: ## The same on three servers that are killed and cut off; makes network namespaces, so it needs root
+	go run ./test/crash/processes -cluster -seed $(SEED) -n $(N)
+
 .PHONY: check
 check: fmt-check lint verify layers race ## What CI runs, after the tests
 

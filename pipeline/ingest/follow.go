@@ -77,6 +77,9 @@ func (s *Source) load(ctx context.Context) error {
 	if err := p.load(ctx, f.Plan.Store); err != nil {
 		return err
 	}
+	if err := p.begin(ctx, f.Plan.Store, f.Plan.Identity); err != nil {
+		return err // somebody else has, perhaps; then the next call finds it
+	}
 	s.plan, f.stale = p, false
 	for name, seen := range f.seen { // what was found and is not in the plan may be there now
 		if seen.fresh != nil {

@@ -106,6 +106,47 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 }
 
+// Whoever has left is no one to wait for, and what age takes away between a backup and its restoration does not harm it.
+func TestBackupAfterLeaving(t *testing.T) {
+	r := saved(t)
+	heart, err := jetstream.NewHeart(t.Context(), r.js, jetstream.Member{ID: "somebody"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := heart.Join(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := heart.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	members := openStream(t, r.js, "KV_MEMBERS")
+	config := members.CachedInfo().Config
+	config.MaxAge = time.Hour // however slow this machine is, the mark is there
+	if _, err := r.js.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "backup")
+	if _, err := jetstream.Backup(t.Context(), r.js, dir); err != nil {
+		t.Fatal(err)
+	}
+	if n := openStream(t, r.js, "KV_MEMBERS").CachedInfo().State.Msgs; n != 1 {
+		t.Fatalf("%d messages in MEMBERS, want the mark of one that has left", n)
+	}
+	// Restored as one that keeps nothing for long, as after a long time.
+	file := filepath.Join(dir, "backup.json")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte("3600000000000"), []byte("100000000"), 1)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := jetstream.Restore(t.Context(), startJetStream(t), dir, 0); err != nil {
+		t.Errorf("Restore: %v", err)
+	}
+}
+
 func TestBackupNeedsQuiet(t *testing.T) {
 	t.Run("somebody writes", func(t *testing.T) {
 		r := saved(t)

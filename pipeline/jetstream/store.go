@@ -2,7 +2,6 @@ package jetstream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -90,15 +89,13 @@ func (s *Store) Load(ctx context.Context, partition string) (schemas.Checkpoint,
 		return schemas.Checkpoint{}, nil, fmt.Errorf("load %q of %s: invalid name", partition, s.bucket)
 	}
 	var c schemas.Checkpoint
-	var sequence uint64
-	m, err := s.stream.GetLastMsgForSubject(ctx, s.subject(checkpoints, partition))
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-	case err != nil:
+	// From the leader: by the word of a replica that is behind, what has been trimmed since would look like a gap.
+	value, sequence, err := lastValue(ctx, s.js, s.bucket, checkpoints+"."+partition)
+	if err != nil {
 		return c, nil, fmt.Errorf("load %s of %s: %w", partition, s.bucket, err)
-	default:
-		sequence = m.Sequence
-		if err := c.Decode(m.Data); err != nil {
+	}
+	if sequence > 0 {
+		if err := c.Decode(value); err != nil {
 			return c, nil, fmt.Errorf("checkpoint %s of %s: %w", partition, s.bucket, err)
 		}
 	}
@@ -227,6 +224,24 @@ func (s *Store) forget(ctx context.Context, keys string) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	_ = s.stream.Purge(ctx, jetstream.WithPurgeSubject(s.subject(keys, ">")))
+}
+
+// forgetAll removes the state of a partition, its checkpoint last: until then the command that asked for it can be repeated.
+func (s *Store) forgetAll(ctx context.Context, partition string) error {
+	value, revision, err := lastValue(ctx, s.js, s.bucket, checkpoints+"."+partition)
+	if err != nil || revision == 0 {
+		return err
+	}
+	var c schemas.Checkpoint
+	if err := c.Decode(value); err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	for _, subject := range []string{s.subject(keys(partition, c.Generation), ">"), s.subject(checkpoints, partition)} {
+		if err := s.stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // setFence remembers what the next commit of a partition may replace; nil: it must load first.

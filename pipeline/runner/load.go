@@ -10,9 +10,13 @@ import (
 	"github.com/trailvane/trailvane/schemas"
 )
 
-// loadTries bounds how often a state is read that does not match its digest. With the waits between them that is about
-// three seconds: replicas answer a little late, not minutes.
-const loadTries = 8
+// loadTries bounds how often a state is read that does not match its digest, or an input that seems to end before the position.
+// With the waits between them that is a quarter of a minute: replicas answer late, after a cut by several seconds, and a leader
+// that was cut off answers until it finds out that there is another one.
+const loadTries = 14
+
+// errBehind: the input ends before the position, or whoever was asked does not know better yet.
+var errBehind = errors.New("its end is before the position")
 
 // load makes the processor as the last commit left it, and claims the partition.
 func (l *loop) load(ctx context.Context) error {
@@ -23,10 +27,10 @@ func (l *loop) load(ctx context.Context) error {
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, ErrCorrupt) || try == loadTries {
+		if !errors.Is(err, ErrCorrupt) && !errors.Is(err, errBehind) || try == loadTries {
 			return err
 		}
-		l.Log.Warn("state does not match yet", "err", err)
+		l.Log.Warn("state and input do not match yet", "err", err)
 		if err := wait.sleep(ctx); err != nil {
 			return err
 		}
@@ -46,7 +50,10 @@ func (l *loop) restore(ctx context.Context) error {
 		return passing{fmt.Errorf("load: %w", err)}
 	}
 	info, err := l.Source.Info(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNewer), errors.Is(err, ErrCorrupt): // an input may have a state of its own
+		return fmt.Errorf("look at the input: %w", err)
+	case err != nil:
 		return passing{fmt.Errorf("look at the input: %w", err)}
 	}
 	if cp.Epoch == 0 && cp.Keys == 0 { // nobody has ever claimed it
@@ -135,7 +142,8 @@ func (l *loop) check(info Info) error {
 	case info.First > l.cp.Seq+1:
 		return fmt.Errorf("%w: records %d to %d of %s are gone", ErrGap, l.cp.Seq+1, info.First-1, info.ID)
 	case info.Last < l.cp.Seq:
-		return fmt.Errorf("%w: records %d to %d of %s, which were read, are gone", ErrGap, info.Last+1, l.cp.Seq, info.ID)
+		return fmt.Errorf("%w: %w: records %d to %d of %s, which were read, are gone",
+			ErrGap, errBehind, info.Last+1, l.cp.Seq, info.ID)
 	}
 	return nil
 }

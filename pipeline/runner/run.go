@@ -8,6 +8,7 @@ import (
 	"math"
 	"runtime/pprof"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/trailvane/trailvane/schemas"
@@ -216,6 +217,9 @@ func (l *loop) repeated(r *Record) bool {
 	}
 	i, found := slices.BinarySearchFunc(l.cp.Seen, r.Producer, schemas.Seen.Compare)
 	if !found {
+		i, found = l.renamed(r.Producer, i)
+	}
+	if !found {
 		l.cp.Seen = slices.Insert(l.cp.Seen, i, schemas.Seen{Producer: r.Producer, Number: r.Number})
 		return false
 	}
@@ -224,6 +228,20 @@ func (l *loop) repeated(r *Record) bool {
 	}
 	l.cp.Seen[i].Number = r.Number
 	return false
+}
+
+// renamed looks for a producer by the name without the stream that programs gave it before there was a version of states (see
+// [Producer]), and keeps its number under the new name, which belongs at place i. What such a program had put when it was killed
+// comes again from this one, with equal numbers; it must not count twice.
+func (l *loop) renamed(producer string, i int) (int, bool) {
+	former := producer[:max(strings.LastIndexByte(producer, '.'), 0)]
+	j, found := slices.BinarySearchFunc(l.cp.Seen, former, schemas.Seen.Compare)
+	if !found {
+		return i, false
+	}
+	n := l.cp.Seen[j].Number
+	l.cp.Seen = slices.Insert(slices.Delete(l.cp.Seen, j, j+1), i-1, schemas.Seen{Producer: producer, Number: n})
+	return i - 1, true
 }
 
 // take numbers an output.

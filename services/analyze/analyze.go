@@ -11,9 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -51,7 +51,7 @@ type Options struct {
 
 	// Store is the folder that keeps the streams and the state, so that the next run goes on; empty: a temporary one.
 	Store      string
-	Partitions int
+	Partitions int // 0: those of the store; in a new one as many as there are cores
 	Settings   schemas.Settings
 
 	Catalog *catalog.Catalog // of sensitive operations; catalog.Default if nil
@@ -130,7 +130,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	dir := o.Store
 	if dir != "" {
-		if err := mayBeStore(dir); err != nil {
+		if err := broker.MayBeStore(dir); err != nil {
 			return nil, err
 		}
 	} else {
@@ -162,22 +162,6 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	r.Took = time.Since(begun)
 	return r, nil
-}
-
-// mayBeStore returns an error if a folder has something in it but no store, such as the logs.
-func mayBeStore(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("open the store: %w", err)
-	}
-	ours := func(e fs.DirEntry) bool { return e.Name() == "lock" || e.Name() == "jetstream" }
-	if len(entries) > 0 && !slices.ContainsFunc(entries, ours) {
-		return fmt.Errorf("the folder %s holds other files and is no store; name a new one", dir)
-	}
-	return nil
 }
 
 // databases opens the databases of addresses, nil if there are none.
@@ -252,6 +236,12 @@ func run(ctx context.Context, b *broker.Broker, dir string, o Options, resolver 
 const lanes = 1
 
 func deploy(ctx context.Context, js natsjetstream.JetStream, o Options) (*service.Deployment, error) {
+	if o.Partitions == 0 {
+		o.Partitions = min(runtime.GOMAXPROCS(0), service.MaxPartitions)
+		if made, err := jetstream.ReadIdentity(ctx, js); err == nil {
+			o.Partitions = made.Partitions
+		}
+	}
 	id := jetstream.Identity{
 		Lanes: lanes, Partitions: o.Partitions,
 		Lateness: int(o.Settings.Lateness), Learn: int(o.Settings.Learn), Budget: o.Settings.Budget,
@@ -272,6 +262,10 @@ func otherwise(ctx context.Context, js natsjetstream.JetStream, o Options, err e
 	id, readErr := jetstream.ReadIdentity(ctx, js)
 	if readErr != nil {
 		return errors.Join(err, readErr)
+	}
+	if id.Lanes != lanes {
+		return fmt.Errorf("the store %s was made by services with --lanes=%d, and analyze has one: %w; go on with 'trailvane serve', "+
+			"or name another folder", o.Store, id.Lanes, err)
 	}
 	return fmt.Errorf("the store %s was made with --learn=%s --lateness=%s --budget=%g --partitions=%d: %w; "+
 		"use the same, or another folder",

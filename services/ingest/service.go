@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"os"
@@ -131,7 +132,8 @@ func (l *Lane) plan(ctx context.Context, paths []string, end *schemas.End) error
 	}
 	l.Plan, err = ingest.MakePlan(ctx, ingest.PlanConfig{
 		Connector: places, Store: store, Lane: lane, Lanes: d.Identity.Lanes,
-		Settings: &c.Settings, End: end, EventTime: formats.EventTime, Remember: c.Remember, Progress: c.Progress,
+		Settings: &c.Settings, End: end, EventTime: formats.EventTime, Identity: rand.Text,
+		Remember: c.Remember, Progress: c.Progress,
 	})
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package ingest
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -75,7 +76,7 @@ func OpenFollowed(
 			Settings: &schemas.Settings{
 				Lateness: schemas.Minute(d.Identity.Lateness), Learn: schemas.Minute(d.Identity.Learn), Budget: d.Identity.Budget,
 			},
-			EventTime: formats.EventTime,
+			EventTime: formats.EventTime, Identity: rand.Text,
 		},
 		Format: c.Format, Detect: formats.Detect,
 		Now:  now,

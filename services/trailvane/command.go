@@ -51,6 +51,7 @@ type command struct {
 	Restore    restoreCommand    `cmd:"" group:"services" help:"Make a deployment from a backup."`
 	Config     configCommand     `cmd:"" group:"services" help:"Check a configuration."`
 	Status     statusCommand     `cmd:"" group:"services" help:"Say how a deployment is, and what needs attention."`
+	Tail       tailCommand       `cmd:"" group:"services" help:"Show insights as they are published."`
 	Dead       deadCommand       `cmd:"" group:"services" help:"List, show, replay and purge records that were refused."`
 }
 

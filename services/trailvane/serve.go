@@ -150,6 +150,9 @@ func (s *serveCommand) embedded(ctx context.Context, log *slog.Logger, failed fu
 	if err != nil {
 		return nil, usageError{err}
 	}
+	if err := broker.MayBeStore(s.Store); err != nil {
+		return nil, err
+	}
 	b, err := broker.Start(ctx, broker.Config{
 		Dir: s.Store, MaxStore: maxStore, Sync: sync, Host: "127.0.0.1", Port: s.Port, Log: log, OnFailure: failed,
 	})

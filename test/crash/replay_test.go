@@ -1,15 +1,10 @@
 package crash
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"regexp"
-	"slices"
-	"strconv"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/trailvane/trailvane/pipeline/detect/all"
@@ -17,6 +12,7 @@ import (
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/pipeline/runner/runnertest"
 	"github.com/trailvane/trailvane/schemas"
+	whole "github.com/trailvane/trailvane/test/crash/replay"
 	"pgregory.net/rapid"
 )
 
@@ -56,69 +52,13 @@ func replay(records []runnertest.Raw, w way) (result, error) {
 
 // play runs raw records through the pipeline, stage after stage, and returns the broker that holds everything.
 func play(records []runnertest.Raw, w way) (*memory.Broker, error) {
-	stored := records[0].Time
-	b := memory.NewBroker(func() time.Time { return stored })
-	for _, r := range records {
-		stored = r.Time
-		if err := b.Publish(r.Subject, bytes.Clone(r.Body), r.Trace); err != nil {
-			return nil, err
-		}
-	}
-	for _, s := range stages(w.partitions) {
-		for p := range s.Partitions {
-			for i := range w.restarts + 1 {
-				source := b.Source(s.Input(p))
-				source.Drain()
-				c := runner.Config{
-					Stage: s.Name, Partition: strconv.Itoa(p), Instance: strconv.Itoa(i), Constants: s.Constants,
-					Source: cut{source, i, w.restarts}, Sink: b.Sink(), Store: b.Store(s.Name), CommitBytes: w.commitBytes,
-					New: func(generation uint64) runner.Processor { return s.New(p, generation) },
-				}
-				if w.wrong != nil {
-					w.wrong(&c)
-				}
-				if err := runner.Run(context.Background(), c); err != nil {
-					return nil, fmt.Errorf("%s.%d: %w", s.Name, p, err)
-				}
-			}
-		}
-	}
-	if b.Conflicts() != 0 {
-		return nil, errors.New("insight events met other bytes")
-	}
-	return b, nil
+	return whole.Run(context.Background(), records, whole.Way{
+		Lanes: lanes, Partitions: w.partitions, CommitBytes: w.commitBytes, Restarts: w.restarts, Wrong: w.wrong,
+	})
 }
 
 // undisturbed is what every other way is compared with.
 var undisturbed = way{partitions: 1, commitBytes: 1 << 30}
-
-// cut ends an input early, so that the next run of several has something left.
-type cut struct {
-	*memory.Source
-	run, last int
-}
-
-func (c cut) Read(ctx context.Context, after uint64) ([]runner.Record, error) {
-	records, err := c.Source.Read(ctx, after)
-	if err != nil || c.run == c.last {
-		return records, err
-	}
-	info, err := c.Info(ctx)
-	if err != nil {
-		return nil, err
-	}
-	until := info.Last * uint64(c.run+1) / uint64(c.last+1)
-	n, _ := slices.BinarySearchFunc(records, until, func(r runner.Record, until uint64) int {
-		if r.Seq <= until {
-			return -1
-		}
-		return 1
-	})
-	if n == 0 {
-		return c.Source.Read(ctx, info.Last) // the end
-	}
-	return records[:n], nil
-}
 
 // Each type must begin and end several times in each account, or the tests of this package would be blind to its detector.
 func TestEveryTypeIsFound(t *testing.T) {

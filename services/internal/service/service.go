@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
@@ -47,6 +48,7 @@ type Partition[P runner.Processor] struct {
 	js        jetstream.JetStream
 	input     string              // stream, empty if the input is none
 	source    *tvjetstream.Source // nil if the input is no stream
+	outside   runner.Source       // then this is it
 	sink      *tvjetstream.Sink
 	config    runner.Config
 	processor P
@@ -63,6 +65,7 @@ func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*
 		return nil, fmt.Errorf("open the outputs of %s: %w", s.Name, err)
 	}
 	source := s.Source
+	p.outside = s.Source
 	if source == nil {
 		p.js, p.input = d.JS, s.Input
 		p.source = tvjetstream.NewSource(d.JS, s.Input, tvjetstream.SourceConfig{})
@@ -70,7 +73,8 @@ func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*
 	}
 	p.config = runner.Config{
 		Stage: s.Name, Partition: strconv.Itoa(s.Partition), Instance: d.Instance, Constants: s.Constants,
-		Version: s.Version, Oldest: s.Oldest, Anew: s.Anew, Source: source, Sink: p.sink, Store: store, Log: d.Log, Stats: &p.Stats,
+		Version: s.Version, Oldest: s.Oldest, Anew: s.Anew, Source: source,
+		Sink: &outputs{Sink: p.sink, log: cmp.Or(d.Log, slog.Default()), patience: roomPatience}, Store: store, Log: d.Log, Stats: &p.Stats,
 		New: func(generation uint64) runner.Processor {
 			p.processor = s.New(generation)
 			return p.processor
@@ -79,6 +83,7 @@ func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*
 	if d.owned != nil {
 		p.config.Owned = func(owner string) bool { return d.owned(s.Name, s.Partition, owner) }
 	}
+	disturb(&p.config)
 	return p, nil
 }
 
@@ -107,6 +112,33 @@ func (p *Partition[P]) Drain() {
 	}
 }
 
+// roomPatience is how long outputs wait before that is said: a reader that is merely slow makes room with each of its commits.
+const roomPatience = 30 * time.Second
+
+// outputs says when outputs wait, which the sink does without a word, and at once when an output with Once meets other bytes. That
+// must never happen, and whoever finds it may not live long enough to be asked.
+type outputs struct {
+	*tvjetstream.Sink
+	log      *slog.Logger
+	told     uint64
+	patience time.Duration
+}
+
+func (o *outputs) Put(ctx context.Context, all ...runner.Output) (int, error) {
+	subject, producer, input := all[0].Subject, all[0].Producer, all[0].Number.Seq
+	waits := time.AfterFunc(o.patience, func() {
+		o.log.Warn("outputs wait: their streams, or the server, have no room", "of", producer, "input", input, "subject", subject)
+	})
+	defer waits.Stop()
+	n, err := o.Sink.Put(ctx, all...)
+	if now := o.Conflicts(); now > o.told {
+		o.told = now
+		o.log.Error("an insight event was stored before with other bytes, which stay",
+			"insight_conflict", now, "of", producer, "input", input)
+	}
+	return n, err
+}
+
 // Processor returns the processor as Run left it. Call it after Run has returned.
 func (p *Partition[P]) Processor() P { return p.processor }
 
@@ -120,6 +152,9 @@ func (p *Partition[P]) Conflicts() uint64 { return p.sink.Conflicts() }
 func (p *Partition[P]) Close() {
 	if p.source != nil {
 		p.source.Close()
+	}
+	if c, ok := p.outside.(interface{ Close() }); ok {
+		c.Close()
 	}
 	p.sink.Close()
 }

@@ -41,9 +41,11 @@ func (t *tenure) leave(why string) {
 
 // haltTime is how long a halted partition stands still before it is tried again: a person may have repaired what was wrong.
 // Openings fail mostly because the server is away, and are tried again after openTime.
+// A server that is away for longer than openPatience is something that people should see.
 const (
-	haltTime = 30 * time.Second
-	openTime = time.Second
+	haltTime     = 30 * time.Second
+	openTime     = time.Second
+	openPatience = 10 // tries
 )
 
 // begin takes a partition, beside the caller, who holds the mutex.
@@ -63,10 +65,11 @@ func (i *Instance) begin(ctx context.Context, s *stage, partition int, from stri
 // hold works on a partition until the context ends or it is lost.
 func (i *Instance) hold(ctx context.Context, s *stage, partition int, t *tenure) {
 	log := i.deployment.Log.With("stage", s.Stage, "partition", partition)
-	for {
+	for unopened := 1; ; unopened++ {
 		wait := i.haltTime
 		part, err := s.Open(ctx, partition)
 		if err == nil {
+			unopened = 0
 			i.set(t, part.Progress(), "")
 			err = part.Run(ctx)
 			part.Close()
@@ -94,14 +97,31 @@ func (i *Instance) hold(ctx context.Context, s *stage, partition int, t *tenure)
 			<-ctx.Done()
 			return
 		}
+		if 0 < unopened && unopened < openPatience {
+			i.set(t, nil, "")
+			log.Warn("cannot begin yet, trying again", "err", err)
+			if !pause(ctx, wait) {
+				log.Info("released", "why", "it could not begin")
+				return
+			}
+			continue
+		}
 		i.set(t, nil, err.Error())
 		log.Error("halted", "epoch", epoch, "err", err, "do", advice(err), "again in", wait)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
+		if !pause(ctx, wait) {
 			log.Info("released", "epoch", epoch, "why", "it was halted")
 			return
 		}
+	}
+}
+
+// pause waits, and reports whether it was for the whole time.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 
