@@ -201,6 +201,9 @@ func (s *Source) poll(ctx context.Context) error {
 				f.seen[name] = seen
 			}
 		}
+		if c, ok := f.Plan.Connector.(PartialLister); ok {
+			c.Planned()
+		}
 		if err := s.forget(ctx, now); err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
@@ -181,6 +182,9 @@ func (s *Source) there() error {
 
 // open opens the object at the place.
 func (s *Source) open(ctx context.Context, e *Entry) error {
+	if c, ok := s.reader.connector.(Expecter); ok {
+		c.Expect(s.next())
+	}
 	name, _ := s.plan.content(s.place)
 	err := s.reader.open(ctx, e, name)
 	if s.follow == nil || !errors.Is(err, ErrUnreadable) {
@@ -201,6 +205,18 @@ func (s *Source) open(ctx context.Context, e *Entry) error {
 	s.reader.sure = true
 	defer func() { s.reader.sure = false }()
 	return s.reader.open(ctx, e, name)
+}
+
+// next returns the objects from the place on that will be read.
+func (s *Source) next() iter.Seq[Object] {
+	return func(yield func(Object) bool) {
+		for place := s.place; place <= s.plan.Len(); place++ {
+			e := s.plan.at(place)
+			if e.Control == "" && e.Skip == "" && e.Problem == "" && !yield(e.Object) {
+				return
+			}
+		}
+	}
 }
 
 // put appends a record, unless it was returned before.

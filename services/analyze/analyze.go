@@ -33,6 +33,7 @@ import (
 	"github.com/trailvane/trailvane/services/aggregator"
 	"github.com/trailvane/trailvane/services/detector"
 	ingestservice "github.com/trailvane/trailvane/services/ingest"
+	"github.com/trailvane/trailvane/services/ingest/objects"
 	"github.com/trailvane/trailvane/services/internal/broker"
 	"github.com/trailvane/trailvane/services/internal/mmdb"
 	"github.com/trailvane/trailvane/services/internal/service"
@@ -43,9 +44,10 @@ import (
 
 // Options say what to analyze.
 type Options struct {
-	Paths  []string  // files, folders, globs, "-" for Stdin
-	Stdin  io.Reader // may be nil
-	Format string    // of all objects; empty: each object's is found out
+	Paths   []string       // files, folders, globs, s3://bucket/key, oss://bucket/key, "-" for Stdin
+	Stdin   io.Reader      // may be nil
+	Objects objects.Config // of the paths in object stores
+	Format  string         // of all objects; empty: each object's is found out
 
 	// Store is the folder that keeps the streams and the state, so that the next run goes on; empty: a temporary one.
 	Store      string
@@ -70,7 +72,7 @@ func (o *Options) Live() bool { return o.ingest("").Live() }
 // ingest says what the lane reads.
 func (o *Options) ingest(dir string) *ingestservice.Config {
 	return &ingestservice.Config{
-		Paths: o.Paths, Stdin: o.Stdin, Format: o.Format, Remember: o.Store != "", Dir: dir,
+		Paths: o.Paths, Stdin: o.Stdin, Objects: o.Objects, Format: o.Format, Remember: o.Store != "", Dir: dir,
 		Settings: o.Settings, End: &schemas.End{Close: o.Store == ""}, Progress: o.Progress,
 	}
 }
@@ -121,6 +123,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Progress == nil {
 		o.Progress = new(ingest.Progress)
 	}
+	o.Objects.Log = o.Log
 	resolver, err := databases(o.Databases)
 	if err != nil {
 		return nil, err

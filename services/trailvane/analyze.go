@@ -23,8 +23,9 @@ import (
 )
 
 type analyzeCommand struct {
-	Paths []string `arg:"" name:"path" help:"Files, folders, glob patterns in quotes, or - for standard input. Plain, gzip or zstd; JSON records in a CloudTrail file, an array, or one a line."`
+	Paths []string `arg:"" name:"path" help:"Files, folders, glob patterns in quotes, s3://BUCKET/KEY or oss://BUCKET/KEY of objects and folders in object stores, or - for standard input. Plain, gzip or zstd; JSON records in a CloudTrail file, an array, or one a line."`
 
+	objectFlags
 	Format     string        `default:"auto" enum:"auto,${formats}" help:"Format of the logs: ${enum}."`
 	Store      string        `type:"path" placeholder:"FOLDER" help:"Keep streams and state in a folder: the next run reads only what is new. Without it everything is learned from the logs named here."`
 	Learn      time.Duration `default:"24h" help:"Learn so long, in event time, before the first insight of an account."`
@@ -50,6 +51,7 @@ type analyzeCommand struct {
 func (analyzeCommand) Help() string {
 	return "Insights go to standard output, sorted by time at the end; those of standard input, as ndjson and without --store, as " +
 		"they come, if its records are one a line. " +
+		"Credentials and region of object stores come from where their vendors' tools find them; docs/formats.md tells more. " +
 		"Progress, the summary and reasons why nothing was found go to standard error. " +
 		"Exit codes: 0 done, 1 failed, 2 wrong usage, 10 insights were found and --exit-code was given, 130 interrupted, " +
 		"141 nobody reads the output any more."
@@ -137,10 +139,13 @@ func (a *analyzeCommand) analyze(ctx context.Context, c console, o analyze.Optio
 
 func (a *analyzeCommand) options(c console) (analyze.Options, error) {
 	o := analyze.Options{
-		Paths: a.Paths, Stdin: c.in, Store: a.Store, Partitions: a.Partitions, Databases: a.MMDB, Progress: new(ingest.Progress), Log: c.log(),
+		Paths: a.Paths, Stdin: c.in, Objects: a.config(), Store: a.Store, Partitions: a.Partitions, Databases: a.MMDB, Progress: new(ingest.Progress), Log: c.log(),
 		Settings: schemas.Settings{
 			Lateness: schemas.Minute(a.Lateness / time.Minute), Learn: schemas.Minute(a.Learn / time.Minute), Budget: a.Budget,
 		},
+	}
+	if err := a.objectFlags.check(a.Paths); err != nil {
+		return o, usageError{err}
 	}
 	var err error
 	if o.Catalog, err = readCatalogue(a.Catalogue); err != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 type serveCommand struct {
-	Paths []string `arg:"" optional:"" name:"path" help:"Files, folders or glob patterns in quotes, to follow: what is there is read, and then what comes. Without any, events come by --http, or another process reads."`
+	Paths []string `arg:"" optional:"" name:"path" help:"Files, folders, glob patterns in quotes, or s3://BUCKET/KEY and oss://BUCKET/KEY of folders in object stores, to follow: what is there is read, and then what comes. Without any, events come by --http, or another process reads."`
 
 	Store string `type:"path" default:"trailvane-data" placeholder:"FOLDER" help:"Folder of the embedded NATS server: streams and state. It is made if it is missing, and used by one process at a time (default: ${default})."`
 	Sync  string `default:"2m" placeholder:"TIME" help:"How often the embedded server writes through to the disk, at most 1h: what came since is lost when the power fails, not when the process does. 'always' loses nothing that was acknowledged, and is slower (default: ${default})."`

@@ -76,24 +76,24 @@ func (f *stageFlags) start(
 
 // inputFlags are how logs are followed.
 type inputFlags struct {
-	Poll   time.Duration `default:"5s" placeholder:"TIME" help:"Look for new files and lines so often, 100ms to 1h (default: ${default})."`
+	objectFlags
+	Poll   time.Duration `placeholder:"TIME" help:"Look for new files and lines so often, 100ms to 1h (default: 5s, 1m if object stores are among the paths)."`
 	Format string        `default:"auto" enum:"auto,${formats}" help:"Format of the logs: ${enum}."`
 }
 
 func (f *inputFlags) check(paths []string) error {
-	if f.Poll < 100*time.Millisecond || f.Poll > time.Hour {
+	if f.Poll != 0 && (f.Poll < 100*time.Millisecond || f.Poll > time.Hour) {
 		return fmt.Errorf("--poll=%s: 100ms to 1h are possible", f.Poll)
 	}
 	if slices.Contains(paths, "-") {
 		return errors.New("standard input cannot be read again after a restart, so it cannot be followed; write it to a file, or see 'trailvane analyze'")
 	}
-	_, err := ingest.FollowFiles(paths...)
-	return err
+	return ingest.CheckPlaces(f.config(), paths...)
 }
 
 // work returns the stage that follows paths; what is in dir are no logs.
 func (f *inputFlags) work(d *service.Deployment, paths []string, dir string) service.Work {
-	c := ingest.Config{Paths: paths, Dir: dir, Poll: f.Poll}
+	c := ingest.Config{Paths: paths, Objects: f.config(), Dir: dir, Poll: f.Poll}
 	if f.Format != "auto" {
 		c.Format = f.Format
 	}
@@ -153,7 +153,7 @@ func (f *httpFlags) listen(ctx context.Context, d *service.Deployment) error {
 }
 
 type ingestCommand struct {
-	Paths []string `arg:"" optional:"" name:"path" help:"Files, folders or glob patterns in quotes. What is there is read, and then what comes: new files, and lines that are appended. All instances are given the same paths and see the same files; each reads the lanes that it owns."`
+	Paths []string `arg:"" optional:"" name:"path" help:"Files, folders, glob patterns in quotes, or s3://BUCKET/KEY and oss://BUCKET/KEY of folders in object stores. What is there is read, and then what comes: new files, and lines that are appended. All instances are given the same paths and see the same files; each reads the lanes that it owns."`
 	stageFlags
 	inputFlags
 	httpFlags
@@ -164,7 +164,9 @@ func (ingestCommand) Help() string {
 	return "Reads audit logs, in the order of their time, and goes on with what is new. Instances share the lanes of the deployment, over which " +
 		"the folders of accounts are spread. With --http, events are taken from whoever sends them, too; every instance takes those of all lanes.\n\n" +
 		"Examples:\n  trailvane ingest --nats nats://n1:4222 --listen :8080 /mnt/audit-logs\n" +
-		"  trailvane ingest --nats nats://n1:4222 --http :8081 --http-token-file tokens\n\n" + exitCodes
+		"  trailvane ingest --nats nats://n1:4222 s3://my-trail-bucket/AWSLogs\n" +
+		"  trailvane ingest --nats nats://n1:4222 --http :8081 --http-token-file tokens\n\n" +
+		"Credentials and region of object stores come from where their vendors' tools find them; docs/formats.md tells more.\n\n" + exitCodes
 }
 
 func (i *ingestCommand) check() error {
