@@ -28,6 +28,9 @@ type FollowConfig struct {
 	// Committed returns the position up to which nobody will read again: that of the lane's checkpoint.
 	Committed func(ctx context.Context) (uint64, error)
 
+	// Found is told how many objects, or parts by which one has grown, a poll has added to the plan; it may be nil.
+	Found func(objects int)
+
 	// TooOld is told of how many objects have come that are left out, because what is as old is forgotten.
 	TooOld func(objects int)
 
@@ -203,6 +206,9 @@ func (s *Source) poll(ctx context.Context) error {
 		}
 		if c, ok := f.Plan.Connector.(PartialLister); ok {
 			c.Planned()
+		}
+		if f.Found != nil && len(fresh) > 0 {
+			f.Found(len(fresh))
 		}
 		if err := s.forget(ctx, now); err != nil {
 			return err

@@ -86,6 +86,7 @@ func OpenFollowed(
 			all, err := jetstream.Checkpoints(ctx, d.JS, Bucket)
 			return all[strconv.Itoa(lane)].Seq, err
 		},
+		Found: func(objects int) { log.Info("found what is new, reading it", "objects", objects) },
 		TooOld: func(objects int) {
 			log.Warn("left out new objects that are two weeks older than the newest of their folder",
 				"paths", c.Paths, "objects", objects)
