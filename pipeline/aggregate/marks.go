@@ -14,6 +14,14 @@ type Mark struct {
 	First   schemas.Minute // that is not final: the watermark
 }
 
+// Marks calls fn for every account and region, in no order, with the number of its open minutes. It is for those who look.
+func (p *Processor) Marks(fn func(m Mark, open int)) {
+	for _, g := range p.groups {
+		newest, first, _ := g.mark.State()
+		fn(Mark{Account: g.account, Region: g.region, Lane: g.lane, Newest: newest, First: first}, g.open.Windows())
+	}
+}
+
 // MarkKeys is the first token of the state keys that hold marks.
 const MarkKeys = "groups"
 

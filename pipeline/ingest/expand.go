@@ -3,6 +3,7 @@ package ingest
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"io"
 
@@ -33,6 +34,8 @@ type expander struct {
 	in   *bufio.Reader
 	gzip *gzip.Reader
 	zstd *zstd.Decoder
+
+	window uint64 // bounds the memory of a zstd stream; maxWindow if zero
 
 	out  io.Reader
 	left int64 // that may still come out
@@ -82,7 +85,7 @@ func (e *expander) resetZstd() {
 	var err error
 	if e.zstd == nil {
 		// One at a time and in this goroutine: what is read depends on nothing else.
-		e.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow))
+		e.zstd, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(cmp.Or(e.window, maxWindow)))
 	}
 	if err == nil {
 		err = e.zstd.Reset(e.in)

@@ -28,6 +28,9 @@ type FollowConfig struct {
 	// Committed returns the position up to which nobody will read again: that of the lane's checkpoint.
 	Committed func(ctx context.Context) (uint64, error)
 
+	// Found is told how many objects, or parts by which one has grown, a poll has added to the plan; it may be nil.
+	Found func(objects int)
+
 	// TooOld is told of how many objects have come that are left out, because what is as old is forgotten.
 	TooOld func(objects int)
 
@@ -76,6 +79,9 @@ func (s *Source) load(ctx context.Context) error {
 	p := &Plan{lane: s.plan.lane}
 	if err := p.load(ctx, f.Plan.Store); err != nil {
 		return err
+	}
+	if err := p.begin(ctx, f.Plan.Store, f.Plan.Identity); err != nil {
+		return err // somebody else has, perhaps; then the next call finds it
 	}
 	s.plan, f.stale = p, false
 	for name, seen := range f.seen { // what was found and is not in the plan may be there now
@@ -197,6 +203,12 @@ func (s *Source) poll(ctx context.Context) error {
 				seen.fresh = nil
 				f.seen[name] = seen
 			}
+		}
+		if c, ok := f.Plan.Connector.(PartialLister); ok {
+			c.Planned()
+		}
+		if f.Found != nil && len(fresh) > 0 {
+			f.Found(len(fresh))
 		}
 		if err := s.forget(ctx, now); err != nil {
 			return err

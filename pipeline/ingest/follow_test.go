@@ -387,3 +387,86 @@ func TestFollowZombie(t *testing.T) {
 		}
 	}
 }
+
+// A plan has an id of its own for ever, which begins with the first look. One that is made again has another, so that its records
+// are not taken for repeats of those that had their numbers before.
+func TestPlanIdentity(t *testing.T) {
+	f := newFolder()
+	f.write("a", lines(1, 1))
+	made := 0
+	identity := func(c *FollowConfig) {
+		c.Plan.Identity = func() string { made++; return fmt.Sprint("made", made) }
+	}
+	store := memory.NewBroker(nil).Store("ingest")
+	id := func(l *follow) string {
+		t.Helper()
+		info, err := l.Info(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.ID
+	}
+	first, second := newFollow(f, store, identity), newFollow(f, store, identity)
+	want(t, "ids", []string{id(first), id(second)}, "plan-0.made1", "plan-0.made1")
+	want(t, "read", first.next(t), "settings", "a 1", "tick 0")
+	want(t, "ids", []string{id(first), id(second), id(newFollow(f, store, identity))}, "plan-0.made1", "plan-0.made1", "plan-0.made1")
+
+	// The stored plan is removed under a source that has begun.
+	first.Source.follow.Plan.Store = memory.NewBroker(nil).Store("ingest")
+	f.write("b", lines(2, 1))
+	first.waits = 3
+	if records, err := first.Read(t.Context(), first.after); !errors.Is(err, runner.ErrGap) {
+		t.Errorf("%d records of a plan that was removed, %v", len(records), err)
+	}
+	want(t, "another id", []string{id(first)}, "plan-0.made2")
+}
+
+// A source that is closed while it reads an object leaves it, and reads on elsewhere.
+func TestClose(t *testing.T) {
+	f := newFolder()
+	open := 0
+	l := newFollow(f, memory.NewBroker(nil).Store("ingest"), func(c *FollowConfig) { c.Plan.Connector = counted{f, &open} })
+	f.write("a", lines(1, 200_000))
+	f.settle("a")
+	records, err := l.Read(t.Context(), 0)
+	if err != nil || open != 1 {
+		t.Fatalf("%d records, %d objects are open, %v", len(records), open, err)
+	}
+	after := records[len(records)-1].Seq
+	l.Close()
+	if open != 0 {
+		t.Errorf("%d objects are open", open)
+	}
+	if records, err = l.Read(t.Context(), after); err != nil || records[0].Prev != after {
+		t.Errorf("%d records, %v", len(records), err)
+	}
+	l.Close()
+	if open != 0 {
+		t.Errorf("%d objects are open", open)
+	}
+}
+
+// counted counts the objects that are open.
+type counted struct {
+	*folder
+	n *int
+}
+
+func (o counted) Open(ctx context.Context, object Object) (io.ReadCloser, error) {
+	r, err := o.folder.Open(ctx, object)
+	if err != nil {
+		return nil, err
+	}
+	*o.n++
+	return &openFile{ReadCloser: r, n: o.n}, nil
+}
+
+type openFile struct {
+	io.ReadCloser
+	n *int
+}
+
+func (o *openFile) Close() error {
+	*o.n--
+	return o.ReadCloser.Close()
+}

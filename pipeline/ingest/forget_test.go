@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/trailvane/trailvane/pipeline/memory"
+	"github.com/trailvane/trailvane/pipeline/runner"
 )
 
 // A lane that is followed for a year keeps weeks of its plan. What is old and forgotten is not taken for new, whatever is
@@ -81,5 +83,45 @@ func TestForget(t *testing.T) {
 	b := l.plan.pages.forgotten.append(nil)
 	if err := again.decode(b); err != nil || string(again.append(nil)) != string(b) {
 		t.Errorf("decoded %+v, %v", again, err)
+	}
+}
+
+// Who slept while the owner went on for weeks finds that its place is forgotten. That is a gap, which loading explains.
+func TestForgottenPlace(t *testing.T) {
+	f := newFolder()
+	store := memory.NewBroker(nil)
+	start := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+	day := func(day int) {
+		for n := range 50 {
+			at := start.Add(time.Duration(day)*24*time.Hour + time.Duration(n)*time.Minute)
+			f.write(fmt.Sprintf("AWSLogs/111122223333/CloudTrail/r/%s/111122223333_CloudTrail_r_%s_x.json",
+				at.Format("2006/01/02"), at.Format("20060102T1504Z")), lines(int(at.Unix()), 1))
+		}
+	}
+	day(0)
+	zombie := newFollow(f, store.Store("ingest"))
+	zombie.now = start
+	zombie.next(t)
+	var owner *follow
+	owner = newFollow(f, store.Store("ingest"), func(c *FollowConfig) {
+		c.Committed = func(context.Context) (uint64, error) { return owner.after, nil }
+	})
+	for d := 1; d < 60; d++ {
+		day(d)
+		owner.now = start.Add(time.Duration(d) * 24 * time.Hour)
+		owner.next(t)
+	}
+	if owner.plan.base == 0 {
+		t.Fatal("nothing is forgotten")
+	}
+	for what, after := range map[string]uint64{"where it was": zombie.after, "in between": 7<<offsetBits | 3, "the beginning": 0} {
+		if records, err := zombie.Read(t.Context(), after); !errors.Is(err, runner.ErrGap) {
+			t.Errorf("%s: %d records, %v", what, len(records), err)
+		}
+	}
+	for what, after := range map[string]uint64{"where it was": zombie.after, "in between": 7<<offsetBits | 3, "the beginning": 0} {
+		if records, err := newFollow(f, store.Store("ingest")).Read(t.Context(), after); !errors.Is(err, runner.ErrGap) {
+			t.Errorf("anew, %s: %d records, %v", what, len(records), err)
+		}
 	}
 }

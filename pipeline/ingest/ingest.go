@@ -48,6 +48,20 @@ type Connector interface {
 	Open(ctx context.Context, o Object) (io.ReadCloser, error)
 }
 
+// An Expecter is a Connector that may read ahead. Before an object is opened, Expect is called with it and those that will
+// probably be opened behind it, in that order, of which it takes as many as it likes. What is read is the same with and without.
+type Expecter interface {
+	Connector
+	Expect(next iter.Seq[Object])
+}
+
+// A PartialLister is a Connector whose lists, when it is followed, may leave out objects that earlier ones had. Planned is called
+// when all that the last list returned is in the stored plan. Without that call the next list leaves nothing out.
+type PartialLister interface {
+	Connector
+	Planned()
+}
+
 // ErrUnreadable marks an object that cannot be read, now or later: it is gone, or we may not.
 var ErrUnreadable = errors.New("object cannot be read")
 

@@ -15,7 +15,8 @@ import (
 )
 
 // A plan is stored in a partition of its own, "plan-<lane>", in pages with the keys "page.0", "page.1" and so on. Entries are
-// appended to the last page until it is full. The checkpoint holds the number of pages and the sum of their hashes.
+// appended to the last page until it is full. The checkpoint holds the number of pages and the sum of their hashes, and, as its
+// stream, the plan's id.
 
 const (
 	pageEntries = 500
@@ -43,6 +44,28 @@ type pages struct {
 	tomb      uint64 // hash of its stored form, 0 if nothing is forgotten
 }
 
+// PlanPartition names the partition that keeps the plan of a lane, for those who look at it.
+func PlanPartition(lane int) string { return planPartition(lane) }
+
+// LastPages are the keys one of which is the last page of a plan with so many keys; the later one, if it is there.
+func LastPages(keys uint64) []string {
+	var last []string
+	for n := range min(keys, 2) { // one of the keys may be what is forgotten
+		last = append(last, pageKey(int(keys-1-n)))
+	}
+	return last
+}
+
+// IsOver reports whether the input of a lane was bounded and all of it has been put: the last page of its plan ends with an end, and
+// the lane's position is behind so many places, which is all of them.
+func IsOver(page []byte, places, position uint64) (bool, error) {
+	entries, err := decodePage(nil, page)
+	if err != nil || len(entries) == 0 {
+		return false, err
+	}
+	return entries[len(entries)-1].Control == schemas.EndControl && position>>offsetBits >= places, nil
+}
+
 func planPartition(lane int) string { return "plan-" + strconv.Itoa(lane) }
 
 func pageKey(page int) string { return "page." + strconv.Itoa(page) }
@@ -68,7 +91,10 @@ func keyHash(key string, body []byte) uint64 {
 // load reads the plan as the last commit left it.
 func (p *Plan) load(ctx context.Context, store runner.Store) error {
 	cp, state, err := store.Load(ctx, planPartition(p.lane))
-	if err != nil {
+	switch {
+	case errors.Is(err, schemas.ErrVersion):
+		return fmt.Errorf("load the plan: %w: %w", runner.ErrNewer, err)
+	case err != nil:
 		return fmt.Errorf("load the plan: %w", err)
 	}
 	if cp.Constants != "" && !slices.Contains(planVersions, cp.Constants) {
@@ -119,9 +145,21 @@ func (p *Plan) load(ctx context.Context, store runner.Store) error {
 		return fmt.Errorf("load the plan: %w: %d pages with sum %x, not %d with %x",
 			runner.ErrCorrupt, len(bodies), sum, cp.Keys, cp.Sum)
 	}
-	p.pages.checkpoint = cp
+	p.pages.checkpoint, p.id = cp, cp.Stream
 	p.stored = len(p.entries)
 	return nil
+}
+
+// begin gives a plan that was never stored its id, and stores that. Nothing is planned by it.
+func (p *Plan) begin(ctx context.Context, store runner.Store, identity func() string) error {
+	if p.pages.checkpoint.Epoch > 0 {
+		return nil
+	}
+	p.id = planPartition(p.lane)
+	if identity != nil {
+		p.id += "." + identity()
+	}
+	return p.commitPages(ctx, store, nil)
 }
 
 // commit stores the entries that are not yet stored.
@@ -166,7 +204,7 @@ func (p *Plan) commit(ctx context.Context, store runner.Store) error {
 func (p *Plan) commitPages(ctx context.Context, store runner.Store, changed map[string][]byte) error {
 	g := &p.pages
 	cp := g.checkpoint
-	cp.Stream, cp.Constants, cp.Epoch = planPartition(p.lane), planVersion, cp.Epoch+1
+	cp.Stream, cp.Constants, cp.Epoch = p.id, planVersion, cp.Epoch+1
 	cp.Keys, cp.Sum = g.keys(g.last), g.sum
 	if body, ok := changed[pageKey(g.last)]; ok {
 		cp.Keys, cp.Sum = cp.Keys+1, cp.Sum+pageHash(g.last, body)

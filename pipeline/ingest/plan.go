@@ -53,6 +53,11 @@ type PlanConfig struct {
 	Settings *schemas.Settings
 	End      *schemas.End
 
+	// Identity makes a name for a plan that begins, unlike that of any plan before it. The names of producers have it: a plan that
+	// is made again, because its state was removed, gives the same numbers to other records, which readers would drop as
+	// repeats. If nil, the lane is all its name.
+	Identity func() string
+
 	// EventTime returns the time of a raw record. It orders the objects whose names do not tell.
 	EventTime func(record string) (unix int64, ok bool)
 
@@ -66,7 +71,8 @@ type PlanConfig struct {
 // A Plan is the order of the objects and control records of a lane. Entries are only ever appended.
 type Plan struct {
 	lane    int
-	base    int // places that are forgotten
+	id      string // for ever
+	base    int    // places that are forgotten
 	entries []Entry
 	stored  int   // entries that are committed, of those
 	newest  int64 // of the times of all objects, 0 if there is none
@@ -191,6 +197,9 @@ func MakePlan(ctx context.Context, c PlanConfig) (*Plan, error) {
 	}
 	p := &Plan{lane: c.Lane}
 	if err := p.load(ctx, c.Store); err != nil {
+		return nil, err
+	}
+	if err := p.begin(ctx, c.Store, c.Identity); err != nil {
 		return nil, err
 	}
 	fresh, err := p.compare(ctx, c)

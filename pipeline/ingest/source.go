@@ -3,7 +3,9 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"iter"
 
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
@@ -31,6 +33,7 @@ type SourceConfig struct {
 // records, byte for byte. A jump reads the object from its start, without putting together what is before the position.
 type Source struct {
 	plan    *Plan
+	id      string    // of the plan at the first look
 	follow  *follower // nil if the plan does not grow
 	reader  objectReader
 	records []runner.Record
@@ -56,18 +59,21 @@ func NewSource(c SourceConfig) *Source {
 	return s
 }
 
-// Info says what the plan holds. It is the same input for ever.
+// Info says what the plan holds. It is the same input for ever. The first look at a plan that is followed gives it its id.
 func (s *Source) Info(ctx context.Context) (runner.Info, error) {
 	if s.follow != nil {
 		if err := s.load(ctx); err != nil {
 			return runner.Info{}, err
 		}
 	}
+	if s.id == "" {
+		s.id = s.plan.id
+	}
 	first := uint64(1)
 	if base := s.plan.base; base > 0 {
 		first = uint64(base+1) << offsetBits
 	}
-	return runner.Info{ID: planPartition(s.plan.lane), First: first, Last: uint64(s.plan.Len()+1)<<offsetBits - 1}, nil
+	return runner.Info{ID: s.plan.id, First: first, Last: uint64(s.plan.Len()+1)<<offsetBits - 1}, nil
 }
 
 // Read returns the records behind a position, at least one. The bodies are never used again, so they may be kept.
@@ -85,10 +91,19 @@ func (s *Source) Read(ctx context.Context, after uint64) ([]runner.Record, error
 	return records, err
 }
 
+// Close closes the object that is being read. A Read afterwards begins anew where it is told to.
+func (s *Source) Close() {
+	s.reader.close()
+	s.began = false
+}
+
 // read returns the next records of the plan, none at its end.
 func (s *Source) read(ctx context.Context) ([]runner.Record, error) {
 	clear(s.records)
 	s.records, s.bytes = s.records[:0], 0
+	if err := s.there(); err != nil {
+		return nil, err
+	}
 	for s.bytes < readBytes && s.place <= s.plan.Len() {
 		if err := ctx.Err(); err != nil && len(s.records) == 0 {
 			return nil, err
@@ -118,7 +133,7 @@ func (s *Source) jump(after uint64) {
 		s.pos = after
 	case s.place == 0:
 		s.place, s.pos = 1, after
-	case s.place <= s.plan.Len() && s.plan.at(s.place).Control == schemas.TickControl:
+	case s.place > s.plan.base && s.place <= s.plan.Len() && s.plan.at(s.place).Control == schemas.TickControl:
 		s.place++ // ticks are of the moment
 		s.pos = after
 	}
@@ -153,8 +168,23 @@ func (s *Source) step(ctx context.Context) error {
 	return nil
 }
 
+// there returns an error if the place is in the plan no more. Only a lane's former owner can be that far behind: what is
+// forgotten was committed by another. Or somebody has removed the plan.
+func (s *Source) there() error {
+	switch {
+	case s.id != "" && s.id != s.plan.id:
+		return fmt.Errorf("%w: the plan is %s, it was %s", runner.ErrGap, s.plan.id, s.id)
+	case s.place <= s.plan.base:
+		return fmt.Errorf("%w: the plan %s begins at place %d, and %d was to be read", runner.ErrGap, s.plan.id, s.plan.base+1, s.place)
+	}
+	return nil
+}
+
 // open opens the object at the place.
 func (s *Source) open(ctx context.Context, e *Entry) error {
+	if c, ok := s.reader.connector.(Expecter); ok {
+		c.Expect(s.next())
+	}
 	name, _ := s.plan.content(s.place)
 	err := s.reader.open(ctx, e, name)
 	if s.follow == nil || !errors.Is(err, ErrUnreadable) {
@@ -162,6 +192,9 @@ func (s *Source) open(ctx context.Context, e *Entry) error {
 	}
 	// It may have another name by now, or all that is below its folder is out of reach for a while.
 	if err := s.poll(ctx); err != nil {
+		return err
+	}
+	if err := s.there(); err != nil {
 		return err
 	}
 	if other, ok := s.plan.moved(s.place); ok {
@@ -172,6 +205,18 @@ func (s *Source) open(ctx context.Context, e *Entry) error {
 	s.reader.sure = true
 	defer func() { s.reader.sure = false }()
 	return s.reader.open(ctx, e, name)
+}
+
+// next returns the objects from the place on that will be read.
+func (s *Source) next() iter.Seq[Object] {
+	return func(yield func(Object) bool) {
+		for place := s.place; place <= s.plan.Len(); place++ {
+			e := s.plan.at(place)
+			if e.Control == "" && e.Skip == "" && e.Problem == "" && !yield(e.Object) {
+				return
+			}
+		}
+	}
 }
 
 // put appends a record, unless it was returned before.

@@ -106,6 +106,53 @@ func TestBackupAndRestore(t *testing.T) {
 	}
 }
 
+// Whoever has left is no one to wait for, and what age takes away between a backup and its restoration does not harm it.
+func TestBackupAfterLeaving(t *testing.T) {
+	r := saved(t)
+	keep := func(age time.Duration) {
+		t.Helper()
+		config := openStream(t, r.js, "KV_MEMBERS").CachedInfo().Config
+		config.MaxAge = age
+		if _, err := r.js.UpdateStream(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+	}
+	backup := func() (dir string) {
+		t.Helper()
+		heart, err := jetstream.NewHeart(t.Context(), r.js, jetstream.Member{ID: "somebody"})
+		if err == nil {
+			err = heart.Join(t.Context(), nil)
+		}
+		if err == nil {
+			err = heart.Leave(t.Context())
+		}
+		dir = filepath.Join(t.TempDir(), "backup")
+		if err == nil {
+			_, err = jetstream.Backup(t.Context(), r.js, dir)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	marks := func() uint64 { return openStream(t, r.js, "KV_MEMBERS").CachedInfo().State.Msgs }
+
+	keep(time.Hour) // however slow this machine is, the mark is there
+	if backup(); marks() != 1 {
+		t.Errorf("%d messages in MEMBERS, want the mark of one that has left", marks())
+	}
+	keep(2 * time.Second)
+	dir := backup()
+	for marks() > 0 { // until it is too old on the other server, too
+		if err := t.Context().Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := jetstream.Restore(t.Context(), startJetStream(t), dir, 0); err != nil {
+		t.Errorf("Restore: %v", err)
+	}
+}
+
 func TestBackupNeedsQuiet(t *testing.T) {
 	t.Run("somebody writes", func(t *testing.T) {
 		r := saved(t)

@@ -46,6 +46,7 @@ type Topology struct {
 	InsightsBytes int64
 	DeadBytes     int64
 	StateBytes    int64
+	PushBytes     int64
 
 	// How long messages are kept; 0 is for ever. They have defaults in [DefaultTopology].
 	InsightsAge time.Duration
@@ -241,11 +242,13 @@ func (t *Topology) streams() []jetstream.StreamConfig {
 	// Full means that the oldest goes: whoever looks wants the newest, and nothing downstream depends on the old ones.
 	members := t.bucket(MembersBucket, 1<<20)
 	members.MaxAge = membersAge
+	pushed := t.bucket(PushBucket, t.PushBytes)
+	pushed.MaxAge = PushAge
 	all = append(all,
 		t.kept(MetricsStream, "metrics.>", t.MetricsBytes, t.MetricsAge),
 		t.kept(InsightsStream, "insights.>", t.InsightsBytes, t.InsightsAge),
 		t.kept(DeadStream, "dead.>", t.DeadBytes, t.DeadAge),
-		members)
+		members, pushed)
 	for _, stage := range t.Stages {
 		all = append(all, t.bucket(StateBucket(stage), t.StateBytes))
 	}

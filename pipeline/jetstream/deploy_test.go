@@ -23,7 +23,7 @@ func TestDeployMakesAllStreams(t *testing.T) {
 		got = append(got, name)
 	}
 	slices.Sort(got)
-	want := "DEAD EVENTS_0 EVENTS_1 EVENTS_2 FINDINGS_0 FINDINGS_1 FINDINGS_2 INSIGHTS KV_DEPLOYMENT KV_MEMBERS KV_STATE_normalizer " +
+	want := "DEAD EVENTS_0 EVENTS_1 EVENTS_2 FINDINGS_0 FINDINGS_1 FINDINGS_2 INSIGHTS KV_DEPLOYMENT KV_MEMBERS KV_PUSHED KV_STATE_normalizer " +
 		"METRICS RAW_0 RAW_1 WINDOWS_0 WINDOWS_1 WINDOWS_2"
 	if strings.Join(got, " ") != want {
 		t.Errorf("got  %s\nwant %s", strings.Join(got, " "), want)

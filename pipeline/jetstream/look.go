@@ -120,6 +120,34 @@ func ReadFrom(
 	return nil
 }
 
+// Before returns the last sequence of a stream that was stored before a time: what was stored since is behind it. It asks for some
+// twenty messages of a million.
+func Before(ctx context.Context, js jetstream.JetStream, stream string, t time.Time) (uint64, error) {
+	looking, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	s, err := js.Stream(looking, stream)
+	if err != nil {
+		return 0, fmt.Errorf("look up stream %s: %w", stream, err)
+	}
+	info := infoOf(s.CachedInfo())
+	before, after := info.First-1, info.Last+1 // the first is before the time, if it is anything, and the second is not
+	for after-before > 1 {
+		middle := before + (after-before)/2
+		m, err := s.GetMsg(looking, middle)
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound): // too old to be still there
+			before = middle
+		case err != nil:
+			return 0, fmt.Errorf("look for %s in %s: %w", t.UTC().Format(time.RFC3339), stream, err)
+		case m.Time.Before(t):
+			before = middle
+		default:
+			after = middle
+		}
+	}
+	return before, nil
+}
+
 // Delete takes a message out of a stream for good. That it is not there is no error.
 func Delete(ctx context.Context, js jetstream.JetStream, stream string, seq uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)

@@ -66,7 +66,6 @@ func memberSubject(escaped string) string { return "$KV." + MembersBucket + "." 
 // A Heart keeps one instance among the members. It is used from one goroutine at a time.
 type Heart struct {
 	js       jetstream.JetStream
-	stream   jetstream.Stream
 	subject  string
 	self     Member // for its name, host and start
 	revision uint64 // of our last heartbeat, 0 before the first one
@@ -86,7 +85,7 @@ func NewHeart(ctx context.Context, js jetstream.JetStream, self Member) (*Heart,
 	if ttl <= 0 {
 		return nil, fmt.Errorf("bucket %s keeps heartbeats for ever, so nobody would ever be missed: deploy again", MembersBucket)
 	}
-	return &Heart{js: js, stream: stream, subject: memberSubject(escape(self.ID)), self: self, ttl: ttl}, nil
+	return &Heart{js: js, subject: memberSubject(escape(self.ID)), self: self, ttl: ttl}, nil
 }
 
 // TTL is how long an instance may be silent before it counts as gone. Heartbeats should be three times as frequent.
@@ -163,24 +162,23 @@ func (h *Heart) put(ctx context.Context, header nats.Header, body []byte) error 
 	return nil
 }
 
-// last returns the last heartbeat under our name, nil if it is gone, and the revision that the next one replaces.
+// last returns the last heartbeat under our name, nil if it is gone, and the revision that the next one replaces. It asks the
+// leader: a replica that is behind may show an earlier process of this name, which would be taken for one that lives.
 func (h *Heart) last(ctx context.Context) (*Member, uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.ttl)
 	defer cancel()
-	m, err := h.stream.GetLastMsgForSubject(ctx, h.subject)
+	value, revision, err := lastValue(ctx, h.js, MembersBucket, escape(h.self.ID))
 	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return nil, 0, nil
 	case err != nil:
 		return nil, 0, fmt.Errorf("look for %s among the members: %w", h.self.ID, err)
-	case m.Header.Get("KV-Operation") != "":
-		return nil, m.Sequence, nil
+	case len(value) == 0: // none, or it has left
+		return nil, revision, nil
 	}
 	theirs := new(Member)
-	if err := json.Unmarshal(m.Data, theirs); err != nil {
+	if err := json.Unmarshal(value, theirs); err != nil {
 		return nil, 0, fmt.Errorf("heartbeat of %s: %w", h.self.ID, err)
 	}
-	return theirs, m.Sequence, nil
+	return theirs, revision, nil
 }
 
 // own reports whether a heartbeat under our name is ours.

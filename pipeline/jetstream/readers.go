@@ -186,9 +186,12 @@ func DisableReader(ctx context.Context, js jetstream.JetStream, stage string) er
 	})
 }
 
-// EnableReader adds a stage to the set again. If records that it has not read are gone, it could not go on: afresh then makes
-// it forget its state and begin at the first record there is, and without afresh the error names what it has missed. It must
-// not run meanwhile.
+// EnableReader adds a stage to the set again. Where records that it has not read are gone, it could not go on: afresh then makes
+// it forget its state of those partitions and begin at the first record there is, and without afresh the error names what it has
+// missed. It must not run meanwhile.
+//
+// Partitions that have missed nothing keep their state. Beginning anew where they began before, they would give the same numbers
+// under the same name to other outputs.
 func EnableReader(ctx context.Context, js jetstream.JetStream, stage string, afresh bool) error {
 	// First, so that nothing more is purged while we look. A purge that was decided before may still come, which the
 	// stage would report as a gap when it starts.
@@ -212,10 +215,11 @@ func EnableReader(ctx context.Context, js jetstream.JetStream, stage string, afr
 	if err != nil {
 		return err
 	}
-	var missed []string
+	var missed, partitions []string
 	for _, p := range places {
 		if n := p.Missed(); n > 0 {
 			missed = append(missed, fmt.Sprintf("%d of %s", n, p.Stream))
+			partitions = append(partitions, p.Partition)
 		}
 	}
 	switch {
@@ -224,15 +228,17 @@ func EnableReader(ctx context.Context, js jetstream.JetStream, stage string, afr
 	case !afresh:
 		return errors.Join(
 			fmt.Errorf("%w: %s has missed records that are gone (%s), so it cannot go on where it was; "+
-				"afresh it forgets what it has learned and begins at the first record there is", ErrReader, stage, strings.Join(missed, ", ")),
+				"afresh it forgets what it has learned there and begins at the first record there is", ErrReader, stage, strings.Join(missed, ", ")),
 			set(before))
 	}
-	stream, err := js.Stream(ctx, bucketStream(StateBucket(stage)))
+	store, err := OpenStore(ctx, js, stage)
 	if err != nil {
-		return fmt.Errorf("open the state of %s: %w", stage, err)
+		return err
 	}
-	if err := stream.Purge(ctx); err != nil {
-		return fmt.Errorf("forget the state of %s: %w", stage, err)
+	for _, partition := range partitions {
+		if err := store.forgetAll(ctx, partition); err != nil {
+			return fmt.Errorf("forget the state of %s %s: %w", stage, partition, err)
+		}
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// How a storage limit is shared, in percent of it: 89 in all, because a full server refuses commits too, and what it needs
+// How a storage limit is shared, in percent of it: 90 in all, because a full server refuses commits too, and what it needs
 // beside the messages (indexes, staged batches) is not counted.
 //
 // RAW is what an outage fills, since back-pressure runs upstream: a day of a busy company. What is between the later stages is
@@ -22,6 +22,7 @@ const (
 	shareMetrics  = 8
 	shareDead     = 2
 	shareState    = 30 // over the buckets of all stages
+	sharePush     = 1  // some hundred thousand keys of an hour
 )
 
 const (
@@ -30,6 +31,9 @@ const (
 
 	// minStream holds a few of the largest messages, which have 1 MiB.
 	minStream = 4 << 20
+
+	// minPush holds some thousand keys.
+	minPush = 1 << 20
 
 	// minState holds the largest value of every key of a small state, twice.
 	minState = 16 << 20
@@ -58,6 +62,7 @@ func (t *Topology) Share(total int64) error {
 	s.MetricsBytes = part(shareMetrics, 1, minStream)
 	s.DeadBytes = part(shareDead, 1, minStream)
 	s.StateBytes = part(shareState, len(t.Stages), minState)
+	s.PushBytes = part(sharePush, 1, minPush)
 	if total < least+100 { // of rounding
 		return fmt.Errorf("a storage limit of %s is too small: %d lanes, %d partitions and %d stages need at least %s",
 			size(total), t.Lanes, t.Partitions, len(t.Stages), size(least+100))

@@ -132,6 +132,26 @@ func (s *Source) Read(ctx context.Context, after uint64) ([]runner.Record, error
 	return nil, fmt.Errorf("read %s after %d: %w", s.stream, after, err)
 }
 
+// Follow calls each for every record behind a sequence, in order, and for what comes, until there is an error: one of each, or one of
+// Read, behind which it may be called again. At the end of a bounded input it returns nil: see Drain.
+func (s *Source) Follow(ctx context.Context, after uint64, each func(runner.Record) error) error {
+	for {
+		records, err := s.Read(ctx, after)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		for _, r := range records {
+			if err := each(r); err != nil {
+				return err
+			}
+			after = r.Seq
+		}
+	}
+}
+
 func (s *Source) read(ctx context.Context, after uint64) ([]runner.Record, error) {
 	for {
 		if err := ctx.Err(); err != nil {

@@ -2,18 +2,15 @@ package jetstream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
@@ -90,15 +87,13 @@ func (s *Store) Load(ctx context.Context, partition string) (schemas.Checkpoint,
 		return schemas.Checkpoint{}, nil, fmt.Errorf("load %q of %s: invalid name", partition, s.bucket)
 	}
 	var c schemas.Checkpoint
-	var sequence uint64
-	m, err := s.stream.GetLastMsgForSubject(ctx, s.subject(checkpoints, partition))
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-	case err != nil:
+	// From the leader: by the word of a replica that is behind, what has been trimmed since would look like a gap.
+	value, sequence, err := lastValue(ctx, s.js, s.bucket, checkpoints+"."+partition)
+	if err != nil {
 		return c, nil, fmt.Errorf("load %s of %s: %w", partition, s.bucket, err)
-	default:
-		sequence = m.Sequence
-		if err := c.Decode(m.Data); err != nil {
+	}
+	if sequence > 0 {
+		if err := c.Decode(value); err != nil {
 			return c, nil, fmt.Errorf("checkpoint %s of %s: %w", partition, s.bucket, err)
 		}
 	}
@@ -180,7 +175,7 @@ func (s *Store) Commit(
 		Header:  nats.Header{jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(before.sequence, 10)}},
 		Data:    c.Append(nil),
 	})
-	sequence, err := s.publish(ctx, messages, size)
+	sequence, err := publishTogether(ctx, s.js, messages, size)
 	switch {
 	case err == nil:
 		s.setFence(partition, &fence{sequence, c.Generation})
@@ -195,38 +190,29 @@ func (s *Store) Commit(
 	return fmt.Errorf("commit %s of %s: %w", partition, s.bucket, err)
 }
 
-// publish stores messages together and returns the sequence of the last one.
-func (s *Store) publish(ctx context.Context, messages []*nats.Msg, size int) (uint64, error) {
-	if len(messages) == 1 {
-		// Alone it is atomic by itself, and costs a fortieth: the server stages a batch in files of its own.
-		ctx, cancel := context.WithTimeout(ctx, apiTimeout)
-		defer cancel()
-		ack, err := s.js.PublishMsg(ctx, messages[0], jetstream.WithRetryAttempts(0))
-		if err != nil {
-			return 0, err
-		}
-		return ack.Sequence, nil
-	}
-	patience := apiTimeout
-	if deadline, ok := ctx.Deadline(); ok { // which the library does not look at
-		patience = min(patience, max(time.Until(deadline), time.Millisecond))
-	}
-	ack, err := jetstreamext.PublishMsgBatch(ctx, s.js, messages, jetstreamext.BatchFlowControl{
-		AckFirst:   true, // so that a server with too many open batches says so
-		AckEvery:   max(1, commitWindow/(size/len(messages)+1)),
-		AckTimeout: patience,
-	})
-	if err != nil {
-		return 0, err
-	}
-	return ack.Sequence, nil
-}
-
 // forget removes the state of a generation that is over. Nobody reads it again, so that an error costs nothing but room.
 func (s *Store) forget(ctx context.Context, keys string) {
 	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
 	_ = s.stream.Purge(ctx, jetstream.WithPurgeSubject(s.subject(keys, ">")))
+}
+
+// forgetAll removes the state of a partition, its checkpoint last: until then the command that asked for it can be repeated.
+func (s *Store) forgetAll(ctx context.Context, partition string) error {
+	value, revision, err := lastValue(ctx, s.js, s.bucket, checkpoints+"."+partition)
+	if err != nil || revision == 0 {
+		return err
+	}
+	var c schemas.Checkpoint
+	if err := c.Decode(value); err != nil {
+		return fmt.Errorf("checkpoint: %w", err)
+	}
+	for _, subject := range []string{s.subject(keys(partition, c.Generation), ">"), s.subject(checkpoints, partition)} {
+		if err := s.stream.Purge(ctx, jetstream.WithPurgeSubject(subject)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // setFence remembers what the next commit of a partition may replace; nil: it must load first.

@@ -332,6 +332,49 @@ func TestEnableSaysWhatWasLost(t *testing.T) {
 	r.wantTrim(t, 41) // held for the one that begins
 }
 
+// What a reader has missed in one partition makes it forget no other, whatever generation each is in.
+func TestEnableAfreshForgetsWhatMissedSomething(t *testing.T) {
+	r := deployReaders(t, 50, nil, "a", "b")
+	ctx := t.Context()
+	r.mustCommit(t, 10, "a", "b")
+	store := r.stores["b"]
+	info, err := jetstream.NewSource(r.js, "WINDOWS_0", jetstream.SourceConfig{}).Info(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit := func(partition string, generation uint64) {
+		t.Helper()
+		c, _, err := store.Load(ctx, partition)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Stream, c.Seq, c.Generation, c.Epoch = info.ID, 10, generation, c.Epoch+1
+		if err := store.Commit(ctx, partition, c, map[string][]byte{"k": {1}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit("0", 7)
+	commit("1", 7)
+	if err := jetstream.DisableReader(ctx, r.js, "b"); err != nil {
+		t.Fatal(err)
+	}
+	r.mustCommit(t, 40, "a")
+	r.wantTrim(t, 41)
+	if err := jetstream.EnableReader(ctx, r.js, "b", true); err != nil {
+		t.Fatal(err)
+	}
+	for partition, want := range map[string]int{"0": 0, "1": 1} {
+		c, state, err := store.Load(ctx, partition)
+		n := 0
+		for range state {
+			n++
+		}
+		if err != nil || n != want || (c.Epoch > 0) != (want > 0) {
+			t.Errorf("partition %s: %d keys, %+v, %v", partition, n, c, err)
+		}
+	}
+}
+
 // Whoever reads on where the stream was trimmed sees that its records are gone.
 func TestRule7AGapShows(t *testing.T) {
 	r := deployReaders(t, 50, nil, "a")

@@ -25,8 +25,8 @@ const (
 	// Stage is the name of the stage.
 	Stage = "pairer"
 
-	// Constants is the version of what decides outputs beside state and record: namespace of the ids.
-	Constants = "1"
+	// Constants is the version of what decides outputs beside state and record: namespace of the ids, whose findings count.
+	Constants = "2"
 )
 
 // namespace of the insight ids, chosen once at random.
@@ -34,11 +34,12 @@ var namespace = uuid.MustParse("0f7c8c52-7a3e-4b0a-9d3c-52f4d1a6be77")
 
 // A Processor pairs the findings of one partition.
 type Processor struct {
-	partition int
-	open      map[key]*insight
-	kept      *pages.Kept[*insight]
-	stats     Stats
-	counted   bool
+	partition   int
+	open        map[key]*insight
+	kept        *pages.Kept[*insight]
+	generations map[schemas.InsightType]uint64 // of the last reset
+	stats       Stats
+	counted     bool
 }
 
 // key is what can have one open insight.
@@ -59,7 +60,7 @@ type insight struct {
 type Stats struct {
 	Started map[schemas.InsightType]uint64
 	Ended   map[schemas.InsightType]uint64
-	Strange uint64 // a second open, or a close of what was not open
+	Strange uint64 // a second open, a close of what was not open, or the word of a generation that is over
 }
 
 var _ runner.Processor = (*Processor)(nil)
@@ -68,6 +69,7 @@ var _ runner.Processor = (*Processor)(nil)
 func New(partition int) *Processor {
 	return &Processor{
 		partition: partition, open: make(map[key]*insight), kept: pages.Keep[*insight]("open", 128), stats: newStats(),
+		generations: make(map[schemas.InsightType]uint64),
 	}
 }
 
@@ -99,13 +101,18 @@ func (p *Processor) Apply(r runner.Record, emit func(runner.Output)) error {
 	if err := f.Decode(r.Body); err != nil {
 		return fmt.Errorf("finding: %w", err)
 	}
+	p.counted = true
 	if f.Kind == schemas.ResetFinding {
 		p.reset(&f, emit)
 		return nil
 	}
+	if current, ok := p.generations[f.Type]; ok && current != f.Generation {
+		// An owner that was paused woke up behind the reset of another. Nobody would ever close what it opens.
+		p.stats.Strange++
+		return nil
+	}
 	k := key{f.Type, f.Account, f.Region, f.Key}
 	known := p.open[k]
-	p.counted = true
 	switch f.Kind {
 	case schemas.OpenFinding:
 		if known != nil {
@@ -135,8 +142,9 @@ func (p *Processor) Apply(r runner.Record, emit func(runner.Output)) error {
 	return nil
 }
 
-// reset ends what older generations of a detector had open.
+// reset ends what older generations of a detector had open. From now on only this one is heard.
 func (p *Processor) reset(f *schemas.Finding, emit func(runner.Output)) {
+	p.generations[f.Type] = f.Generation
 	var ended []key
 	for k, i := range p.open {
 		if k.kind == f.Type && i.finding.Generation != f.Generation {
@@ -145,7 +153,6 @@ func (p *Processor) reset(f *schemas.Finding, emit func(runner.Output)) {
 	}
 	slices.SortFunc(ended, compareKeys)
 	for _, k := range ended {
-		p.counted = true
 		p.end(k, p.open[k], schemas.ModelChanged, emit)
 	}
 }
@@ -203,8 +210,13 @@ func sharedID(f *schemas.Finding) uuid.UUID {
 	return uuid.NewSHA1(namespace, b)
 }
 
-// statsKey is the state key of the counts; the open insights are in pages.
+// statsKey is the state key of the counts and the generations; the open insights are in pages.
 const statsKey = "stats"
+
+type savedHead struct {
+	Stats
+	Generations map[schemas.InsightType]uint64 // states of earlier versions have none: then everybody is heard until the next reset
+}
 
 // Snapshot gives out what has changed.
 func (p *Processor) Snapshot(changed func(key string, state []byte)) error {
@@ -212,7 +224,7 @@ func (p *Processor) Snapshot(changed func(key string, state []byte)) error {
 		return nil
 	}
 	p.counted = false
-	b, err := json.Marshal(p.stats)
+	b, err := json.Marshal(savedHead{p.stats, p.generations})
 	if err != nil {
 		return err
 	}
@@ -229,11 +241,11 @@ func (p *Processor) Snapshot(changed func(key string, state []byte)) error {
 // Restore gives a key back.
 func (p *Processor) Restore(name string, state []byte) error {
 	if name == statsKey {
-		s := newStats()
-		if err := json.Unmarshal(state, &s); err != nil {
+		head := savedHead{newStats(), make(map[schemas.InsightType]uint64)}
+		if err := json.Unmarshal(state, &head); err != nil {
 			return fmt.Errorf("state %s: %w", name, err)
 		}
-		p.stats = s
+		p.stats, p.generations = head.Stats, head.Generations
 		return nil
 	}
 	return p.kept.Read(name, state, func(slice int, entry []byte) error {

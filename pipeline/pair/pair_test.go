@@ -146,6 +146,30 @@ func TestResetEndsWhatOlderGenerationsHadOpen(t *testing.T) {
 	}
 }
 
+// An owner of another version that was paused wakes up and goes on behind the reset of its successor: whatever it says, the
+// insights are those of the successor, each with one End.
+func TestFindingsOfAGenerationThatIsOver(t *testing.T) {
+	of := func(generation uint64, f schemas.Finding) schemas.Finding {
+		f.Generation = generation
+		return f
+	}
+	p := pair.New(0)
+	feed(t, p, reset(0), finding(schemas.OpenFinding, "A", 0))
+	got := feed(t, p, reset(500), of(500, finding(schemas.OpenFinding, "A", 0)),
+		finding(schemas.UpdateFinding, "A", 0), finding(schemas.CloseFinding, "A", 0), // it wakes up
+		finding(schemas.OpenFinding, "A", 1), finding(schemas.OpenFinding, "B", 0),
+		of(500, finding(schemas.CloseFinding, "A", 0)))
+	want := []string{
+		"A End at 1970-01-01T16:41:00Z ModelChanged", "A Start at 1970-01-01T16:40:00Z", "A End at 1970-01-01T16:52:00Z Cooled",
+	}
+	if d := cmp.Diff(want, inWords(got)); d != "" {
+		t.Errorf("published (-want +got):\n%s", d)
+	}
+	if s := p.Stats(); s.Strange != 4 {
+		t.Errorf("%d strange findings, want 4", s.Strange)
+	}
+}
+
 func TestStrangeFindingsLeaveEveryStartWithOneEnd(t *testing.T) {
 	p := pair.New(0)
 	got := feed(t, p,
@@ -167,7 +191,7 @@ func TestRestoreChangesNothing(t *testing.T) {
 	findings := []schemas.Finding{
 		reset(0), finding(schemas.OpenFinding, "A", 0), finding(schemas.OpenFinding, "B", 0),
 		finding(schemas.UpdateFinding, "A", 0), finding(schemas.CloseFinding, "B", 0), finding(schemas.OpenFinding, "B", 1),
-		finding(schemas.CloseFinding, "A", 0), reset(9),
+		finding(schemas.CloseFinding, "A", 0), reset(9), finding(schemas.OpenFinding, "A", 1),
 	}
 	want := feed(t, pair.New(0), findings...)
 	for cut := range findings {

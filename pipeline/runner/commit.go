@@ -64,13 +64,18 @@ func (l *loop) launch(ctx context.Context) error {
 	cp.Seen = slices.Clone(cp.Seen)
 	cp.Keys, cp.Sum = l.state.keys(), l.state.sum
 	l.committed, l.since, l.bytes = cp.Seq, l.Now(), 0
-	l.fly(ctx, cp, changed)
+	var committed func(time.Duration)
+	if l.Observe != nil {
+		committed = l.Observe(l.processor)
+	}
+	l.fly(ctx, cp, changed, committed)
 	return nil
 }
 
-// fly starts a commit.
-func (l *loop) fly(ctx context.Context, cp schemas.Checkpoint, changed map[string][]byte) {
+// fly starts a commit, and has committed called, if it is not nil, when that succeeds.
+func (l *loop) fly(ctx context.Context, cp schemas.Checkpoint, changed map[string][]byte, committed func(took time.Duration)) {
 	l.flown = cp
+	size := l.state.bytes
 	// A planned stop lets the commit in flight end, so the context's end must not reach it.
 	during, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	if ctx.Err() != nil { // the stop has begun, and this one knows how much time there is
@@ -82,9 +87,15 @@ func (l *loop) fly(ctx context.Context, cp schemas.Checkpoint, changed map[strin
 		begin := time.Now()
 		err := l.Store.Commit(during, l.Partition, cp, changed)
 		if err == nil {
+			took := time.Since(begin)
 			l.Stats.Commits.Add(1)
-			l.Stats.CommitTime.Add(int64(time.Since(begin)))
+			l.Stats.CommitTime.Add(int64(took))
+			l.Stats.Keys.Store(cp.Keys)
+			l.Stats.StateBytes.Store(size)
 			l.Stats.Committed.Store(cp.Seq)
+			if committed != nil {
+				committed(took)
+			}
 		}
 		f.done <- err
 		ended()
@@ -178,7 +189,7 @@ func (l *loop) release(ctx context.Context) {
 	if err == nil && l.held {
 		cp := l.flown
 		cp.Owner = ""
-		l.fly(ctx, cp, nil)
+		l.fly(ctx, cp, nil, nil)
 		err = l.await(ctx)
 		l.held = false
 	}

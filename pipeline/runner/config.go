@@ -41,6 +41,16 @@ type Config struct {
 	Now         func() time.Time // the commit clock, time.Now if nil; nothing but the moment of a commit depends on it
 	Log         *slog.Logger     // slog.Default() if nil
 	Stats       *Stats           // counted into if not nil
+
+	// Observe, if not nil, is given the processor after each snapshot, from the goroutine of Run and before it goes on, so that
+	// what the processor has counted can be shown to others. What it returns is called from another goroutine as soon as that
+	// snapshot is committed, with the time that took, and never if it is not. Observe must not keep the processor.
+	Observe func(p Processor) (committed func(took time.Duration))
+
+	// Trace, if not nil, is told of each record that is about to be applied, repeats left out, and returns the trace context of
+	// its outputs, and what is called with their number when the record has been applied, or nil. Without Trace outputs have the
+	// trace context of their record. Nothing but a header depends on it.
+	Trace func(r *Record) (traceparent string, end func(outputs int, err error))
 }
 
 // Stats is what an observer may read at any time while [Run] works.
@@ -57,6 +67,8 @@ type Stats struct {
 	Commits    atomic.Uint64 // that succeeded, claims included
 	Epoch      atomic.Uint64 // of the last claim that is known to have succeeded, 0 before the first one
 	CommitTime atomic.Int64  // of all of them, nanoseconds
+	Keys       atomic.Uint64 // of the state, as of the last commit
+	StateBytes atomic.Uint64 // of their values
 }
 
 // Bounds of what one commit and one message can hold.

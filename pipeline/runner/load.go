@@ -50,7 +50,10 @@ func (l *loop) restore(ctx context.Context) error {
 		return passing{fmt.Errorf("load: %w", err)}
 	}
 	info, err := l.Source.Info(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrNewer), errors.Is(err, ErrCorrupt): // an input may have a state of its own
+		return fmt.Errorf("look at the input: %w", err)
+	case err != nil:
 		return passing{fmt.Errorf("look at the input: %w", err)}
 	}
 	if cp.Epoch == 0 && cp.Keys == 0 { // nobody has ever claimed it
@@ -75,7 +78,7 @@ func (l *loop) restore(ctx context.Context) error {
 	l.cp.Constants, l.cp.Version = l.Constants, l.Version
 	l.processor = l.New(cp.Generation)
 	l.producer = Producer(l.Stage, l.Partition, cp.Stream, cp.Generation)
-	l.state = digest{hashes: make(map[string]uint64)}
+	l.state = digest{values: make(map[string]value)}
 	var bad error
 	twice := false
 	for key, value := range state {
@@ -165,24 +168,32 @@ func (l *loop) claim(ctx context.Context) error {
 // A digest describes a state: its number of keys, and the sum of the hashes of each key and its value, so that it is kept
 // up to date key by key.
 type digest struct {
-	hashes map[string]uint64
+	values map[string]value
 	sum    uint64
+	bytes  uint64 // of all values; for those who look, no part of the checkpoint
 	hash   xxhash.Digest
 }
 
-func (d *digest) keys() uint64 { return uint64(len(d.hashes)) }
+// A value is what a digest knows of one.
+type value struct {
+	hash uint64
+	size int
+}
+
+func (d *digest) keys() uint64 { return uint64(len(d.values)) }
 
 func (d *digest) has(key string) bool {
-	_, ok := d.hashes[key]
+	_, ok := d.values[key]
 	return ok
 }
 
-func (d *digest) set(key string, value []byte) {
+func (d *digest) set(key string, state []byte) {
 	d.hash.Reset()
 	d.hash.WriteString(key)
 	d.hash.Write([]byte{0}) // keys have no zero byte, so key and value cannot run into each other
-	d.hash.Write(value)
-	h := d.hash.Sum64()
-	d.sum += h - d.hashes[key]
-	d.hashes[key] = h
+	d.hash.Write(state)
+	is, was := value{d.hash.Sum64(), len(state)}, d.values[key]
+	d.sum += is.hash - was.hash
+	d.bytes += uint64(is.size) - uint64(was.size)
+	d.values[key] = is
 }

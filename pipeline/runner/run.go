@@ -8,6 +8,7 @@ import (
 	"math"
 	"runtime/pprof"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/trailvane/trailvane/schemas"
@@ -47,6 +48,7 @@ type loop struct {
 
 	emit    func(Output)
 	cause   *Record  // the record being applied
+	trace   string   // of its outputs
 	index   uint32   // of its next output
 	outputs []Output // of the records applied and not yet put
 	size    int      // of their bodies
@@ -195,9 +197,8 @@ func (l *loop) apply(records []Record) (int, error) {
 		if l.repeated(r) {
 			l.Stats.Repeats.Add(1)
 		} else {
-			l.cause, l.index = r, 0
-			if err := l.processor.Apply(*r, l.emit); err != nil {
-				return i, fmt.Errorf("apply record %d of %s: %w", r.Seq, r.Subject, err)
+			if err := l.applyOne(r); err != nil {
+				return i, err
 			}
 			l.Stats.Records.Add(1)
 		}
@@ -209,12 +210,49 @@ func (l *loop) apply(records []Record) (int, error) {
 	return len(records), nil
 }
 
+// applyOne lets the processor work on one record.
+func (l *loop) applyOne(r *Record) error {
+	l.cause, l.index, l.trace = r, 0, r.Trace
+	var end func(outputs int, err error)
+	if l.Trace != nil {
+		l.trace, end = l.Trace(r)
+	}
+	err := l.processor.Apply(*r, l.emit)
+	if end != nil {
+		end(int(l.index), err)
+	}
+	if err != nil {
+		return fmt.Errorf("apply record %d of %s%s: %w", r.Seq, r.Subject, inTrace(l.trace), err)
+	}
+	return nil
+}
+
+// inTrace tells a trace in an error.
+func inTrace(traceparent string) string {
+	if id := TraceID(traceparent); id != "" {
+		return ", trace " + id
+	}
+	return ""
+}
+
+// TraceID returns the id of the trace of a traceparent, empty if there is none.
+func TraceID(traceparent string) string {
+	const begin, end = len("00-"), len("00-") + 32
+	if len(traceparent) < end {
+		return ""
+	}
+	return traceparent[begin:end]
+}
+
 // repeated reports whether the record was read before, and remembers its number.
 func (l *loop) repeated(r *Record) bool {
 	if r.Producer == "" {
 		return false
 	}
 	i, found := slices.BinarySearchFunc(l.cp.Seen, r.Producer, schemas.Seen.Compare)
+	if !found {
+		i, found = l.renamed(r.Producer, i)
+	}
 	if !found {
 		l.cp.Seen = slices.Insert(l.cp.Seen, i, schemas.Seen{Producer: r.Producer, Number: r.Number})
 		return false
@@ -226,11 +264,25 @@ func (l *loop) repeated(r *Record) bool {
 	return false
 }
 
+// renamed looks for a producer by the name without the stream that programs gave it before there was a version of states (see
+// [Producer]), and keeps its number under the new name, which belongs at place i. What such a program had put when it was killed
+// comes again from this one, with equal numbers; it must not count twice.
+func (l *loop) renamed(producer string, i int) (int, bool) {
+	former := producer[:max(strings.LastIndexByte(producer, '.'), 0)]
+	j, found := slices.BinarySearchFunc(l.cp.Seen, former, schemas.Seen.Compare)
+	if !found {
+		return i, false
+	}
+	n := l.cp.Seen[j].Number
+	l.cp.Seen = slices.Insert(slices.Delete(l.cp.Seen, j, j+1), i-1, schemas.Seen{Producer: producer, Number: n})
+	return i - 1, true
+}
+
 // take numbers an output.
 func (l *loop) take(o Output) {
 	o.Producer = l.producer
 	o.Number = schemas.Number{Seq: l.cause.Seq, Index: l.index}
-	o.Trace = l.cause.Trace
+	o.Trace = l.trace
 	l.index++
 	l.size += len(o.Body)
 	l.outputs = append(l.outputs, o)
@@ -254,7 +306,8 @@ func (l *loop) put(ctx context.Context) error {
 		}
 		l.Stats.Retries.Add(1)
 		if ctx.Err() == nil {
-			l.Log.Warn("put again", "input", rest[0].Number.Seq, "subject", rest[0].Subject, "outputs", len(rest), "err", err)
+			l.Log.Warn("put again", "input", rest[0].Number.Seq, "subject", rest[0].Subject, "outputs", len(rest),
+				"trace_id", TraceID(rest[0].Trace), "err", err)
 		}
 		if err := wait.sleep(ctx); err != nil {
 			return err

@@ -298,6 +298,61 @@ func TestUpgrade_ACheckpointOfANewerVersionIsNotTouched(t *testing.T) {
 	}
 }
 
+// An input that has a state of its own, as that of ingest has, may be newer or corrupt: that is for a person, too.
+func TestUpgrade_AnInputOfANewerVersionIsNotTouched(t *testing.T) {
+	for _, want := range []error{runner.ErrNewer, runner.ErrCorrupt} {
+		synctest.Test(t, func(t *testing.T) {
+			s := setup(t, "a")
+			s.config.Source = sourceWith{Source: s.source, info: func(context.Context) (runner.Info, error) {
+				return runner.Info{}, fmt.Errorf("load the plan: %w", want)
+			}}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+			defer cancel()
+			if err := runner.Run(ctx, s.config); !errors.Is(err, want) {
+				t.Errorf("Run = %v, want %v", err, want)
+			}
+			if cp, _, err := s.Store("tally").Load(t.Context(), "0"); err != nil || cp.Epoch != 0 {
+				t.Errorf("it was claimed: %+v, %v", cp, err)
+			}
+		})
+	}
+}
+
+// Producers were once named without their input stream. What such a program had put when it was killed comes again under the
+// new name.
+func TestUpgrade_ProducersThatHaveANewName(t *testing.T) {
+	s := setup(t)
+	in := func(producer string, seq uint64, body string) {
+		t.Helper()
+		o := runner.Output{Subject: "raw.0.words", Body: []byte(body), Producer: producer, Number: schemas.Number{Seq: seq}}
+		if _, err := s.Sink().Put(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in("tally.0.g0", 1, "a")
+	in("tally.0.g0", 2, "a")
+	in("tally.1.g0", 2, "a")
+	s.mustDrain()
+	in("tally.0.g0", 3, "a")          // put, and not committed by whoever put it
+	in("tally.0.g0.d7863b0d", 2, "a") // so it comes again
+	in("tally.0.g0.d7863b0d", 3, "a")
+	in("tally.0.g0.d7863b0d", 4, "b")
+	in("tally.0.g5.d7863b0d", 1, "c") // other generations are other producers,
+	in("tally.0.g0.00000000", 1, "d") // and so are other streams
+	s.instance("second").mustDrain()
+	s.wantPut("a 1, a 2, a 3, a 4, b 1, c 1, d 1")
+	cp, _ := s.checkpoint()
+	want := []schemas.Seen{
+		{Producer: "tally.0.g0.00000000", Number: schemas.Number{Seq: 1}},
+		{Producer: "tally.0.g0.d7863b0d", Number: schemas.Number{Seq: 4}},
+		{Producer: "tally.0.g5.d7863b0d", Number: schemas.Number{Seq: 1}},
+		{Producer: "tally.1.g0", Number: schemas.Number{Seq: 2}},
+	}
+	if !slices.Equal(cp.Seen, want) {
+		t.Errorf("seen %v, want %v", cp.Seen, want)
+	}
+}
+
 func TestRule3_OutputsAreNumberedAndTraced(t *testing.T) {
 	s := setup(t, "a b", "", "a")
 	s.mustDrain()

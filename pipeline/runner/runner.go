@@ -46,7 +46,7 @@ type Info struct {
 
 // A Source reads one input in order. There is no acknowledgement: the checkpoint's Seq is the only record of progress.
 type Source interface {
-	// Info says what the input holds now.
+	// Info says what the input holds now. Errors are passing, except ErrNewer and ErrCorrupt.
 	Info(ctx context.Context) (Info, error)
 
 	// Read returns the records after a sequence, at least one, and blocks until there is one or ctx ends. Calls with

@@ -70,6 +70,9 @@ func (o *Open) Minutes(f func(at schemas.Minute, ids []ID)) {
 	}
 }
 
+// Windows returns the number of open minutes that hold events.
+func (o *Open) Windows() int { return len(o.minutes) }
+
 // Len returns the number of ids remembered.
 func (o *Open) Len() int {
 	n := 0

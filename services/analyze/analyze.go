@@ -11,9 +11,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -33,6 +33,7 @@ import (
 	"github.com/trailvane/trailvane/services/aggregator"
 	"github.com/trailvane/trailvane/services/detector"
 	ingestservice "github.com/trailvane/trailvane/services/ingest"
+	"github.com/trailvane/trailvane/services/ingest/objects"
 	"github.com/trailvane/trailvane/services/internal/broker"
 	"github.com/trailvane/trailvane/services/internal/mmdb"
 	"github.com/trailvane/trailvane/services/internal/service"
@@ -43,13 +44,14 @@ import (
 
 // Options say what to analyze.
 type Options struct {
-	Paths  []string  // files, folders, globs, "-" for Stdin
-	Stdin  io.Reader // may be nil
-	Format string    // of all objects; empty: each object's is found out
+	Paths   []string       // files, folders, globs, s3://bucket/key, oss://bucket/key, "-" for Stdin
+	Stdin   io.Reader      // may be nil
+	Objects objects.Config // of the paths in object stores
+	Format  string         // of all objects; empty: each object's is found out
 
 	// Store is the folder that keeps the streams and the state, so that the next run goes on; empty: a temporary one.
 	Store      string
-	Partitions int
+	Partitions int // 0: those of the store; in a new one as many as there are cores
 	Settings   schemas.Settings
 
 	Catalog *catalog.Catalog // of sensitive operations; catalog.Default if nil
@@ -70,7 +72,7 @@ func (o *Options) Live() bool { return o.ingest("").Live() }
 // ingest says what the lane reads.
 func (o *Options) ingest(dir string) *ingestservice.Config {
 	return &ingestservice.Config{
-		Paths: o.Paths, Stdin: o.Stdin, Format: o.Format, Remember: o.Store != "", Dir: dir,
+		Paths: o.Paths, Stdin: o.Stdin, Objects: o.Objects, Format: o.Format, Remember: o.Store != "", Dir: dir,
 		Settings: o.Settings, End: &schemas.End{Close: o.Store == ""}, Progress: o.Progress,
 	}
 }
@@ -121,13 +123,14 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	if o.Progress == nil {
 		o.Progress = new(ingest.Progress)
 	}
+	o.Objects.Log = o.Log
 	resolver, err := databases(o.Databases)
 	if err != nil {
 		return nil, err
 	}
 	dir := o.Store
 	if dir != "" {
-		if err := mayBeStore(dir); err != nil {
+		if err := broker.MayBeStore(dir); err != nil {
 			return nil, err
 		}
 	} else {
@@ -159,22 +162,6 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	r.Took = time.Since(begun)
 	return r, nil
-}
-
-// mayBeStore returns an error if a folder has something in it but no store, such as the logs.
-func mayBeStore(dir string) error {
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("open the store: %w", err)
-	}
-	ours := func(e fs.DirEntry) bool { return e.Name() == "lock" || e.Name() == "jetstream" }
-	if len(entries) > 0 && !slices.ContainsFunc(entries, ours) {
-		return fmt.Errorf("the folder %s holds other files and is no store; name a new one", dir)
-	}
-	return nil
 }
 
 // databases opens the databases of addresses, nil if there are none.
@@ -249,6 +236,12 @@ func run(ctx context.Context, b *broker.Broker, dir string, o Options, resolver 
 const lanes = 1
 
 func deploy(ctx context.Context, js natsjetstream.JetStream, o Options) (*service.Deployment, error) {
+	if o.Partitions == 0 {
+		o.Partitions = min(runtime.GOMAXPROCS(0), service.MaxPartitions)
+		if made, err := jetstream.ReadIdentity(ctx, js); err == nil {
+			o.Partitions = made.Partitions
+		}
+	}
 	id := jetstream.Identity{
 		Lanes: lanes, Partitions: o.Partitions,
 		Lateness: int(o.Settings.Lateness), Learn: int(o.Settings.Learn), Budget: o.Settings.Budget,
@@ -269,6 +262,10 @@ func otherwise(ctx context.Context, js natsjetstream.JetStream, o Options, err e
 	id, readErr := jetstream.ReadIdentity(ctx, js)
 	if readErr != nil {
 		return errors.Join(err, readErr)
+	}
+	if id.Lanes != lanes {
+		return fmt.Errorf("the store %s was made by services with --lanes=%d, and analyze has one: %w; go on with 'trailvane serve', "+
+			"or name another folder", o.Store, id.Lanes, err)
 	}
 	return fmt.Errorf("the store %s was made with --learn=%s --lateness=%s --budget=%g --partitions=%d: %w; "+
 		"use the same, or another folder",

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -36,6 +37,13 @@ func TestAStoreOfAnotherVersion(t *testing.T) {
 		t.Errorf("got error %v, want %q", err, made)
 	}
 
+	// On a host with another number of cores it is the same store.
+	unsaid := o
+	unsaid.Partitions = 0
+	if _, err := Run(t.Context(), unsaid); err != nil {
+		t.Errorf("a store with one partition, on a host with %d cores: %v", runtime.GOMAXPROCS(0), err)
+	}
+
 	b, err := broker.Start(t.Context(), broker.Config{Dir: store})
 	if err != nil {
 		t.Fatal(err)
@@ -64,5 +72,31 @@ func TestAStoreOfAnotherVersion(t *testing.T) {
 	if !errors.Is(err, runner.ErrNewer) || !strings.Contains(err.Error(), store) ||
 		!strings.Contains(err.Error(), "of tomorrow") {
 		t.Errorf("got error %v, want ErrNewer, the store and its version", err)
+	}
+}
+
+// A store of services with several lanes is one that no flag of analyze opens.
+func TestAStoreOfServices(t *testing.T) {
+	store := t.TempDir()
+	b, err := broker.Start(t.Context(), broker.Config{Dir: store, MaxStore: maxStore})
+	if err != nil {
+		t.Fatal(err)
+	}
+	js, err := b.JetStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := jetstream.Identity{Lanes: 2, Partitions: 1, Lateness: 15, Learn: 24 * 60, Budget: 1}
+	if err := jetstream.Deploy(t.Context(), js, jetstream.DefaultTopology(id)); err != nil {
+		t.Fatal(err)
+	}
+	js.Conn().Close()
+	b.Shutdown()
+
+	_, err = Run(t.Context(), Options{
+		Paths: []string{store}, Store: store, Settings: schemas.DefaultSettings(), Log: slog.New(slog.DiscardHandler),
+	})
+	if err == nil || !strings.Contains(err.Error(), "--lanes=2") || !strings.Contains(err.Error(), "trailvane serve") {
+		t.Errorf("got error %v, want the lanes of the store, and who opens it", err)
 	}
 }

@@ -2,12 +2,11 @@ package analyze
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 
 	natsjetstream "github.com/nats-io/nats.go/jetstream"
 	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
 )
 
@@ -40,25 +39,21 @@ func follow(
 }
 
 func handOn(ctx context.Context, source *jetstream.Source, each func(*schemas.Insight) error) error {
-	for after := uint64(0); ; {
-		records, err := source.Read(ctx, after)
-		switch {
-		case errors.Is(err, io.EOF):
-			return nil
-		case ctx.Err() != nil:
-			return nil // work says why
-		case err != nil:
-			return fmt.Errorf("follow the insights: %w", err)
+	var failed error
+	err := source.Follow(ctx, 0, func(r runner.Record) error {
+		var i schemas.Insight
+		if failed = i.Decode(r.Body); failed != nil {
+			failed = fmt.Errorf("insight on %s: %w", r.Subject, failed)
+		} else {
+			failed = each(&i)
 		}
-		for _, r := range records {
-			var i schemas.Insight
-			if err := i.Decode(r.Body); err != nil {
-				return fmt.Errorf("insight on %s: %w", r.Subject, err)
-			}
-			if err := each(&i); err != nil {
-				return err
-			}
-			after = r.Seq
-		}
+		return failed
+	})
+	switch {
+	case failed != nil:
+		return failed
+	case err == nil, ctx.Err() != nil:
+		return nil // work says why
 	}
+	return fmt.Errorf("follow the insights: %w", err)
 }

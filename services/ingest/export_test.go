@@ -3,6 +3,8 @@ package ingest
 import (
 	"context"
 	"time"
+
+	"github.com/trailvane/trailvane/pipeline/ingest"
 )
 
 // WithClock lets a test say what time it is at the broker.
@@ -16,3 +18,14 @@ func (c Config) WithFailed(failed func(error)) Config {
 	c.failed = failed
 	return c
 }
+
+// SetSteps lets a test fail or hold up the steps by which requests are stored, and settle earlier what others have begun. Call it
+// before Serve.
+func (h *HTTP) SetSteps(takeover time.Duration, step func(name string) error) {
+	for _, p := range h.pushers {
+		p.takeover, p.step = takeover, step
+	}
+}
+
+// LaneOf returns the lane of a source.
+func (h *HTTP) LaneOf(source string) int { return ingest.Lane(connectorName, source, h.lanes) }

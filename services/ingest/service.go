@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"github.com/trailvane/trailvane/pipeline/ingest"
 	"github.com/trailvane/trailvane/pipeline/jetstream"
 	"github.com/trailvane/trailvane/schemas"
+	"github.com/trailvane/trailvane/services/ingest/objects"
 	"github.com/trailvane/trailvane/services/internal/service"
 )
 
@@ -39,12 +41,14 @@ func FromStdin(object string) (from int64, ok bool) {
 
 // Config says what a lane reads.
 type Config struct {
-	Paths  []string  // files, folders, globs, named pipes; "-" is Stdin
+	Paths  []string  // files, folders, globs, named pipes; s3://bucket/key, oss://bucket/key; "-" is Stdin
 	Stdin  io.Reader // may be nil
 	Dir    string    // of the program's own files: pipes are spooled there, and nothing there counts as logs unless it is named
 	Format string    // of all objects; empty: each object's is found out
 
-	Poll time.Duration // between two polls of what is followed; DefaultPoll if zero
+	Objects objects.Config // of the paths in object stores; Followed does not count
+
+	Poll time.Duration // between two polls of what is followed; DefaultPoll or DefaultObjectsPoll if zero
 
 	Remember bool // the store outlives the program: objects are known by their content
 	Settings schemas.Settings
@@ -68,6 +72,7 @@ type Lane struct {
 
 	deployment *service.Deployment
 	config     Config
+	places     *Places
 	tap        *tap // of a live input
 }
 
@@ -84,6 +89,7 @@ func Open(ctx context.Context, d *service.Deployment, c Config) (*Lane, error) {
 			return nil, err
 		}
 		if err := l.plan(ctx, []string{dir}, nil); err != nil {
+			l.abandon()
 			return nil, err
 		}
 		return l, nil
@@ -93,47 +99,67 @@ func Open(ctx context.Context, d *service.Deployment, c Config) (*Lane, error) {
 		return nil, err
 	}
 	if err := l.plan(ctx, paths, c.End); err != nil {
+		l.abandon()
 		return nil, err
 	}
 	return l, nil
 }
 
+// abandon gives back what a plan took that failed.
+func (l *Lane) abandon() {
+	if l.places != nil {
+		l.places.Close()
+	}
+}
+
 // plan makes the plan of what there is now, and a partition that reads it.
 func (l *Lane) plan(ctx context.Context, paths []string, end *schemas.End) error {
 	d, c := l.deployment, &l.config
-	files, err := NewFiles(paths...)
+	places, err := NewPlaces(ctx, c.Objects, paths...)
 	if err != nil {
 		return err
 	}
+	if l.places != nil { // of the part before
+		l.places.Close()
+	}
+	l.places = places
 	if l.tap == nil {
-		files.Except = c.Dir
+		places.Except = c.Dir
 	}
 	store, err := jetstream.OpenStore(ctx, d.JS, Bucket)
 	if err != nil {
 		return err
 	}
 	l.Plan, err = ingest.MakePlan(ctx, ingest.PlanConfig{
-		Connector: files, Store: store, Lane: lane, Lanes: d.Identity.Lanes,
-		Settings: &c.Settings, End: end, EventTime: formats.EventTime, Remember: c.Remember, Progress: c.Progress,
+		Connector: places, Store: store, Lane: lane, Lanes: d.Identity.Lanes,
+		Settings: &c.Settings, End: end, EventTime: formats.EventTime, Identity: rand.Text,
+		Remember: c.Remember, Progress: c.Progress,
 	})
 	if err != nil {
 		return err
 	}
 	source := ingest.NewSource(ingest.SourceConfig{
-		Plan: l.Plan, Connector: files, Format: c.Format, Detect: formats.Detect, Progress: c.Progress,
+		Plan: l.Plan, Connector: places, Format: c.Format, Detect: formats.Detect, Progress: c.Progress,
 	})
 	partition, err := service.Open(ctx, d, service.Stage[*ingest.Processor]{
 		Name: Bucket, Partition: lane, Source: source, Constants: ingest.Constants,
-		New: func(uint64) *ingest.Processor { return ingest.NewProcessor() },
+		New:   func(uint64) *ingest.Processor { return ingest.NewProcessor() },
+		Tally: tally,
 	})
 	if err != nil {
 		return err
 	}
 	if l.Partition != nil { // that of the part before
-		l.Close()
+		l.Partition.Close()
 	}
 	l.Partition = partition
 	return nil
+}
+
+// Close gives back what Open took.
+func (l *Lane) Close() {
+	l.places.Close()
+	l.Partition.Close()
 }
 
 // Run reads what was planned. Of a live input it plans and reads part after part, each with the state of the one before.

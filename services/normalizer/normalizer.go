@@ -10,6 +10,7 @@ import (
 	"github.com/trailvane/trailvane/pipeline/jetstream"
 	"github.com/trailvane/trailvane/pipeline/normalize"
 	"github.com/trailvane/trailvane/services/internal/service"
+	"github.com/trailvane/trailvane/services/internal/telemetry"
 )
 
 // Bucket names the state of the stage.
@@ -34,7 +35,20 @@ func Open(
 				Lane: lane, Partitions: d.Identity.Partitions, Decoders: decoders, Catalog: c, Resolver: resolver,
 			})
 		},
+		Tally: tally,
 	})
+}
+
+func tally(p *normalize.Processor) service.Tally {
+	s := p.Stats()
+	t := service.Tally{Counts: []service.Count{{Metric: telemetry.Events, N: float64(s.Events)}}}
+	for category, n := range s.Dropped {
+		t.Counts = append(t.Counts, service.Count{Metric: telemetry.Dropped, Labels: [2]string{Bucket, category}, N: float64(n)})
+	}
+	for reason, n := range s.Dead {
+		t.Counts = append(t.Counts, service.Count{Metric: telemetry.DeadLetters, Labels: [2]string{Bucket, reason}, N: float64(n)})
+	}
+	return t
 }
 
 // Work is the stage, for an instance.

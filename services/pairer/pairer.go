@@ -7,6 +7,7 @@ import (
 	"github.com/trailvane/trailvane/pipeline/jetstream"
 	"github.com/trailvane/trailvane/pipeline/pair"
 	"github.com/trailvane/trailvane/services/internal/service"
+	"github.com/trailvane/trailvane/services/internal/telemetry"
 )
 
 // Bucket names the state of the stage.
@@ -19,8 +20,20 @@ type Partition = service.Partition[*pair.Processor]
 func Open(ctx context.Context, d *service.Deployment, partition int) (*Partition, error) {
 	return service.Open(ctx, d, service.Stage[*pair.Processor]{
 		Name: pair.Stage, Partition: partition, Input: jetstream.FindingsStream(partition), Constants: pair.Constants,
-		New: func(uint64) *pair.Processor { return pair.New(partition) },
+		New:   func(uint64) *pair.Processor { return pair.New(partition) },
+		Tally: tally,
 	})
+}
+
+func tally(p *pair.Processor) service.Tally {
+	s := p.Stats()
+	var t service.Tally
+	for kind, n := range s.Started {
+		t.Levels = append(t.Levels, service.Count{
+			Metric: telemetry.OpenInsights, Labels: [2]string{string(kind)}, N: float64(n - s.Ended[kind]),
+		})
+	}
+	return t
 }
 
 // Work is the stage, for an instance.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -21,34 +20,28 @@ import (
 	ingestservice "github.com/trailvane/trailvane/services/ingest"
 	"github.com/trailvane/trailvane/services/internal/present"
 	"github.com/trailvane/trailvane/services/internal/service"
-	"github.com/trailvane/trailvane/services/internal/stages"
 )
 
 type analyzeCommand struct {
-	Paths []string `arg:"" name:"path" help:"Files, folders, glob patterns in quotes, or - for standard input. Plain, gzip or zstd; JSON records in a CloudTrail file, an array, or one a line."`
+	Paths []string `arg:"" name:"path" help:"Files, folders, glob patterns in quotes, s3://BUCKET/KEY or oss://BUCKET/KEY of objects and folders in object stores, or - for standard input. Plain, gzip or zstd; JSON records in a CloudTrail file, an array, or one a line."`
 
+	objectFlags
 	Format     string        `default:"auto" enum:"auto,${formats}" help:"Format of the logs: ${enum}."`
 	Store      string        `type:"path" placeholder:"FOLDER" help:"Keep streams and state in a folder: the next run reads only what is new. Without it everything is learned from the logs named here."`
 	Learn      time.Duration `default:"24h" help:"Learn so long, in event time, before the first insight of an account."`
 	Lateness   time.Duration `default:"15m" help:"How late events may be delivered and still count in their minute, at most 1h."`
 	Budget     float64       `default:"1" help:"Multiplies the false insights that are tolerated: 0.3 is quieter, 3 sees more."`
 	MMDB       []string      `name:"mmdb" type:"path" placeholder:"FILE,…" help:"Databases in the MaxMind DB format that know network (ASN) and country of addresses, as GeoLite2-ASN.mmdb,GeoLite2-Country.mmdb; new addresses are told better with them."`
-	Partitions int           `placeholder:"N" help:"Parallelism, 1 to 32 (default: one for each core). A store keeps its number."`
+	Partitions int           `placeholder:"N" help:"Parallelism, 1 to 32 (default: that of the store; in a new one, one for each core). A store keeps its number."`
 
 	Catalogue string `type:"path" placeholder:"FILE" help:"Change which operations count as sensitive: a file with lines such as 'policy core vault.example.com GrantAccess' to add one or change its tier, 'policy none iam.amazonaws.com CreateUser' to leave one out; docs/catalogue.md explains them. A store goes on with another catalogue from its next record on."`
 
-	Output      string   `default:"auto" enum:"auto,table,explain,ndjson" help:"table for people, explain for all that is known of each insight in words, ndjson for programs (auto: table on a terminal)." short:"o"`
-	Shape       string   `default:"auto" enum:"auto,native,actiontrail,cloudtrail" help:"Shape of ndjson: ${enum}. auto is that of the account's own cloud, native has all fields."`
-	StrictShape bool     `help:"Leave out the fields that the vendor's shape does not have."`
-	Types       []string `placeholder:"TYPE" help:"Show only these insight types, for example ApiCallRate."`
-	Account     []string `placeholder:"ID" help:"Show only these accounts."`
-	Region      []string `placeholder:"REGION" help:"Show only these regions."`
-	From        moment   `placeholder:"TIME" help:"Show insight events from this time on, as 2026-03-01 or 2026-03-01T08:30:00Z. What was before is learned from all the same."`
-	To          moment   `placeholder:"TIME" help:"Show insight events before this time."`
-	MinSeverity string   `default:"low" enum:"${severities}" help:"Show only insights that are at least so severe: ${enum} (all of them). Severity rises with how unusual something is, with what was done, and with insights of other types in the same incident."`
-	NearMisses  bool     `help:"Also show what was nearly unusual enough."`
-	ExitCode    bool     `help:"Exit with 10 if insights are shown."`
-	Quiet       bool     `short:"q" help:"Print no progress and no summary."`
+	showFlags
+	From       moment `placeholder:"TIME" help:"Show insight events from this time on, as 2026-03-01 or 2026-03-01T08:30:00Z. What was before is learned from all the same."`
+	To         moment `placeholder:"TIME" help:"Show insight events before this time."`
+	NearMisses bool   `help:"Also show what was nearly unusual enough."`
+	ExitCode   bool   `help:"Exit with 10 if insights are shown."`
+	Quiet      bool   `short:"q" help:"Print no progress and no summary."`
 
 	CPUProfile   string `name:"cpuprofile" hidden:"" placeholder:"FILE"`
 	AllocProfile string `name:"allocprofile" hidden:"" placeholder:"FILE"`
@@ -58,6 +51,7 @@ type analyzeCommand struct {
 func (analyzeCommand) Help() string {
 	return "Insights go to standard output, sorted by time at the end; those of standard input, as ndjson and without --store, as " +
 		"they come, if its records are one a line. " +
+		"Credentials and region of object stores come from where their vendors' tools find them; docs/formats.md tells more. " +
 		"Progress, the summary and reasons why nothing was found go to standard error. " +
 		"Exit codes: 0 done, 1 failed, 2 wrong usage, 10 insights were found and --exit-code was given, 130 interrupted, " +
 		"141 nobody reads the output any more."
@@ -65,7 +59,7 @@ func (analyzeCommand) Help() string {
 
 // Run analyzes and prints.
 func (a *analyzeCommand) Run(ctx context.Context, c console) error {
-	show, err := a.filter()
+	show, least, err := a.filter()
 	if err != nil {
 		return err
 	}
@@ -73,20 +67,12 @@ func (a *analyzeCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	least, err := view.ParseSeverity(a.MinSeverity)
-	if err != nil {
-		return usageError{err}
-	}
 	var shown []schemas.Insight
 	streamed := a.ndjson(c.out) && o.Live()
 	if streamed {
-		views, severe := view.NewReader(), make(map[string]bool)
+		feed := newFeed(show, least)
 		o.Each = func(i *schemas.Insight) error {
-			views.Add(i)
-			v := views.View(i) // as far as is known by now
-			v.Fill(i)
-			severe[i.SharedEventID] = severe[i.SharedEventID] || v.Severity >= least
-			if !show(i) || !severe[i.SharedEventID] {
+			if !feed.next(i) {
 				return nil
 			}
 			shown = append(shown, *i)
@@ -153,10 +139,13 @@ func (a *analyzeCommand) analyze(ctx context.Context, c console, o analyze.Optio
 
 func (a *analyzeCommand) options(c console) (analyze.Options, error) {
 	o := analyze.Options{
-		Paths: a.Paths, Stdin: c.in, Store: a.Store, Partitions: a.Partitions, Databases: a.MMDB, Progress: new(ingest.Progress), Log: c.log(),
+		Paths: a.Paths, Stdin: c.in, Objects: a.config(), Store: a.Store, Partitions: a.Partitions, Databases: a.MMDB, Progress: new(ingest.Progress), Log: c.log(),
 		Settings: schemas.Settings{
 			Lateness: schemas.Minute(a.Lateness / time.Minute), Learn: schemas.Minute(a.Learn / time.Minute), Budget: a.Budget,
 		},
+	}
+	if err := a.objectFlags.check(a.Paths); err != nil {
+		return o, usageError{err}
 	}
 	var err error
 	if o.Catalog, err = readCatalogue(a.Catalogue); err != nil {
@@ -164,9 +153,6 @@ func (a *analyzeCommand) options(c console) (analyze.Options, error) {
 	}
 	if a.Format != "auto" {
 		o.Format = a.Format
-	}
-	if o.Partitions == 0 {
-		o.Partitions = min(runtime.GOMAXPROCS(0), maxPartitions)
 	}
 	switch {
 	case a.Lateness < 0 || a.Lateness > time.Duration(aggregate.MaxLateness)*time.Minute || a.Lateness%time.Minute != 0:
@@ -187,35 +173,13 @@ const (
 	maxBudget     = service.MaxBudget
 )
 
-// filter returns what decides whether an insight event is shown.
-func (a *analyzeCommand) filter() (func(*schemas.Insight) bool, error) {
+// filter returns what decides whether an insight event is shown, and how severe it must be.
+func (a *analyzeCommand) filter() (func(*schemas.Insight) bool, view.Severity, error) {
 	if !a.To.IsZero() && !a.From.Before(a.To.Time) {
-		return nil, usagef("--to=%s is not after --from=%s", a.To.Format(time.RFC3339), a.From.Format(time.RFC3339))
+		return nil, 0, usagef("--to=%s is not after --from=%s", a.To.Format(time.RFC3339), a.From.Format(time.RFC3339))
 	}
-	types, err := insightTypes("--types", a.Types)
-	if err != nil {
-		return nil, err
-	}
-	return func(i *schemas.Insight) bool {
-		return (len(types) == 0 || slices.Contains(types, i.Details.Type)) && a.shows(i.AccountID, i.Region, i.EventTime.Time())
-	}, nil
-}
-
-// insightTypes returns the insight types that a flag names, with or without "Insight", in any case.
-func insightTypes(flag string, names []string) ([]schemas.InsightType, error) {
-	var known []string
-	for _, t := range stages.Types() {
-		known = append(known, strings.TrimSuffix(string(t), "Insight"))
-	}
-	var types []schemas.InsightType
-	for _, t := range names {
-		i := slices.IndexFunc(known, func(k string) bool { return strings.EqualFold(t, k) || strings.EqualFold(t, k+"Insight") })
-		if i < 0 {
-			return nil, usagef("%s=%s: there is no such type; there is %s", flag, t, strings.Join(known, ", "))
-		}
-		types = append(types, schemas.InsightType(known[i]+"Insight"))
-	}
-	return types, nil
+	show, least, err := a.showFlags.filter()
+	return func(i *schemas.Insight) bool { return show(i) && a.within(i.EventTime.Time()) }, least, err
 }
 
 // chosen fills in the views of all insights, which know of each other whether they are shown or not, and returns those that are
@@ -231,17 +195,9 @@ func (a *analyzeCommand) chosen(insights []schemas.Insight, show func(*schemas.I
 	return slices.DeleteFunc(slices.Clone(insights), func(i schemas.Insight) bool { return !show(&i) || !severe[i.SharedEventID] })
 }
 
-// shows reports whether what happened there and then is wanted.
-func (a *analyzeCommand) shows(account, region string, at time.Time) bool {
-	return (len(a.Account) == 0 || slices.Contains(a.Account, account)) &&
-		(len(a.Region) == 0 || slices.Contains(a.Region, region)) &&
-		!at.Before(a.From.Time) && (a.To.IsZero() || at.Before(a.To.Time))
-}
-
-// ndjson reports whether insights are printed for programs.
-func (a *analyzeCommand) ndjson(out io.Writer) bool {
-	_, terminal := present.Terminal(out)
-	return a.Output == "ndjson" || a.Output == "auto" && !terminal
+// within reports whether what happened then is wanted.
+func (a *analyzeCommand) within(at time.Time) bool {
+	return !at.Before(a.From.Time) && (a.To.IsZero() || at.Before(a.To.Time))
 }
 
 // print writes the insights.
@@ -249,11 +205,7 @@ func (a *analyzeCommand) print(out io.Writer, insights []schemas.Insight) error 
 	var err error
 	switch width, terminal := present.Terminal(out); {
 	case a.ndjson(out):
-		shape := schemas.Shape(a.Shape)
-		if a.Shape == "auto" {
-			shape = schemas.OwnShape
-		}
-		err = present.NDJSON(out, insights, shape, a.StrictShape)
+		err = a.lines(out, insights)
 	case len(insights) > 0:
 		if !terminal {
 			width = tableWidth
@@ -293,10 +245,10 @@ func (a *analyzeCommand) close(out io.Writer, r *analyze.Result, shown []schemas
 	case len(r.Insights) == 0:
 		fmt.Fprint(out, "\n", s.Nothing(r.Learning, r.NearMisses))
 	case len(shown) == 0:
-		fmt.Fprintf(out, "\nNone of the %d insight events passes --types, --account, --region, --from, --to and --min-severity.\n", len(r.Insights))
+		fmt.Fprintf(out, "\nNone of the %d insight events passes --type, --account, --region, --from, --to and --min-severity.\n", len(r.Insights))
 	}
 	misses := slices.DeleteFunc(slices.Clone(r.NearMisses), func(m detect.NearMiss) bool {
-		return !a.shows(m.Account.ID, m.Region, m.At.Time())
+		return !a.where(m.Account.ID, m.Region) || !a.within(m.At.Time())
 	})
 	switch {
 	case !a.NearMisses || len(r.Insights) == 0: // then they are told anyway

@@ -23,6 +23,7 @@ type restingFlags struct {
 	NATS  []string `name:"nats" sep:"," placeholder:"URL" help:"NATS servers of one cluster, by commas (default: nats://127.0.0.1:4222)."`
 	Store string   `type:"path" placeholder:"FOLDER" help:"Instead of servers, the folder of an embedded one, as of 'trailvane serve --store', which must not run meanwhile."`
 	service.Credentials
+	patience
 	service.Logging
 	Config configFile `placeholder:"FILE" help:"${config_help}"`
 }
@@ -33,7 +34,7 @@ func (f *restingFlags) check() error {
 			return nil
 		}
 		return service.CheckURLs(f.NATS)
-	}, f.Credentials.Check)
+	}, f.Credentials.Check, f.patience.check)
 }
 
 // with connects, calls do, and gives back what it took.
@@ -43,7 +44,7 @@ func (f *restingFlags) with(ctx context.Context, log *slog.Logger, do func(natsj
 		if len(urls) == 0 {
 			urls = []string{defaultNATS}
 		}
-		js, err := f.Connect(ctx, urls, "backup", log)
+		js, err := f.connect(ctx, &f.Credentials, urls, "backup", log)
 		if err != nil {
 			return err
 		}

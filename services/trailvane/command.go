@@ -53,6 +53,7 @@ type command struct {
 	Config     configCommand     `cmd:"" group:"services" help:"Check a configuration."`
 	Status     statusCommand     `cmd:"" group:"services" help:"Say how a deployment is, and what needs attention."`
 	Health     healthCommand     `cmd:"" group:"services" help:"Ask a service of this host whether it lives, or is ready."`
+	Tail       tailCommand       `cmd:"" group:"services" help:"Show insights as they are published."`
 	Dead       deadCommand       `cmd:"" group:"services" help:"List, show, replay and purge records that were refused."`
 }
 

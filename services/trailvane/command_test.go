@@ -57,6 +57,8 @@ func TestWrongUsage(t *testing.T) {
 		"URL with a password": {args: "pairer --nats nats://h,nats://user:secret@:%zz", want: "server 2 of 2 is no URL"},
 		"no such file":        {args: "pairer --creds /nowhere.creds", want: "/nowhere.creds"},
 		"certificate":         {args: "pairer --tls-cert FILE", want: "one needs the other"},
+		"no certificate":      {args: "pairer --tls-ca FILE", file: "lanes: 1\n", want: "--tls-ca: no certificate (PEM) is in"},
+		"no key pair":         {args: "pairer --tls-cert FILE --tls-key FILE", want: "--tls-cert, --tls-key: tls: failed to find"},
 		"instance":            {args: "pairer --instance a.b/c", want: `--instance="a.b/c"`},
 		"listen":              {args: "pairer --listen here", want: `--listen="here" is no address`},
 		"level":               {args: "pairer --log-level loud", want: `--log-level must be one of "debug","info","warn","error"`},
@@ -76,6 +78,8 @@ func TestWrongUsage(t *testing.T) {
 		"value out of bounds": {args: "pairer --config FILE", file: "lanes: 99\n", want: `--lanes=99: 1 to 32`},
 		"check of no service": {args: "config check version", want: "version has no configuration; services have: serve, deploy"},
 		"checked":             {args: "config check deploy --partitions 33", want: "--partitions=33: 1 to 32 are possible"},
+		"yes in a file":       {args: "dead purge --all --config FILE", file: "yes: true\n", want: `line 1: there is no key "yes"`},
+		"timeout":             {args: "backup --timeout 0s folder", want: "--timeout=0s: a time above 0"},
 		"catalogue":           {args: "normalizer --catalogue FILE", file: "nonsense here\n", want: "--catalogue="},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -145,6 +149,9 @@ func TestZeroIsSaid(t *testing.T) {
 	}
 }
 
+// onlyOnCommandLine are the flags that nothing else sets: they confirm what one call asks about, or share the name of another's.
+var onlyOnCommandLine = []string{"dead purge --yes", "dead purge --all", "readers enable --afresh", "tail --type"}
+
 // Every flag of every service is documented with its variable, and can be checked; every help has an example.
 func TestHelp(t *testing.T) {
 	parser := newParser(new(bytes.Buffer), new(bytes.Buffer), func(int) {})
@@ -162,7 +169,10 @@ func TestHelp(t *testing.T) {
 		}
 		flat := strings.Join(strings.Fields(out), " ")
 		for _, f := range n.Flags {
-			if f.Name == "help" {
+			if f.Name == "help" || slices.Contains(onlyOnCommandLine, words(n)+" --"+f.Name) {
+				if len(f.Envs) > 0 {
+					t.Errorf("%s takes --%s from the environment, and it is for the command line only", words(n), f.Name)
+				}
 				continue
 			}
 			if f.Help == "" || !strings.Contains(strings.ReplaceAll(flat, "[no-]", ""), "--"+f.Name) || !strings.Contains(flat, "($TRAILVANE_"+envOf(f)+")") {

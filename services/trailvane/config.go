@@ -26,11 +26,17 @@ const configHelp = "Configuration file (YAML, or JSON, which is YAML): names of 
 // configFlag is its name.
 const configFlag = "config"
 
-// nameEnvironment gives flags their variables: --tls-ca is TRAILVANE_TLS_CA.
+// onlyFlag is the variable of flags that neither the environment nor a file sets: what they say is meant for one call, or something else elsewhere.
+const onlyFlag = "-"
+
+// nameEnvironment gives flags of services their variables: --tls-ca is TRAILVANE_TLS_CA.
 func nameEnvironment(k *kong.Kong) error {
-	for _, n := range configured(k.Model) {
+	for _, n := range k.Model.Leaves(false) {
 		for _, f := range n.Flags {
-			if f.Name != "help" {
+			switch {
+			case slices.Contains(f.Envs, onlyFlag):
+				f.Envs, f.Value.Tag.Envs = nil, nil
+			case f.Name != "help" && flagOf(n, configFlag) != nil:
 				f.Envs = []string{"TRAILVANE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))}
 				f.Value.Tag.Envs = f.Envs
 			}
@@ -82,7 +88,7 @@ func readConfigFile(c *kong.Context, trace *kong.Path) error {
 	}
 	c.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, f *kong.Flag) (any, error) {
 		s, ok := keys[f.Name]
-		if !ok || slices.ContainsFunc(f.Envs, func(name string) bool { _, set := os.LookupEnv(name); return set }) {
+		if !ok || len(f.Envs) == 0 || slices.ContainsFunc(f.Envs, func(name string) bool { _, set := os.LookupEnv(name); return set }) {
 			return nil, nil
 		}
 		return s.value, nil
@@ -96,7 +102,7 @@ func checkSetting(app *kong.Application, key string, value any) error {
 	found := false
 	for _, n := range configured(app) {
 		f := flagOf(n, key)
-		if f == nil || key == "help" || key == configFlag {
+		if f == nil || len(f.Envs) == 0 || key == configFlag {
 			continue
 		}
 		found = true

@@ -303,8 +303,8 @@ type deadPurgeCommand struct {
 	Letters   []uint64 `arg:"" optional:"" help:"Numbers of the letters."`
 	Stage     string   `placeholder:"STAGE" help:"All of this stage; with --older-than the older ones of them."`
 	OlderThan age      `placeholder:"TIME" help:"All before this time, or of so long ago: 2026-03-01, 36h, 7d."`
-	All       bool     `help:"All there are."`
-	Yes       bool     `short:"y" help:"Do not ask."`
+	All       bool     `env:"-" help:"All there are."`
+	Yes       bool     `env:"-" short:"y" help:"Do not ask."`
 	DryRun    bool     `help:"Change nothing, and say how many it would be."`
 }
 

@@ -15,6 +15,7 @@ import (
 
 type deployCommand struct {
 	service.Connection
+	patience
 	service.Identity
 	topologyFlags
 	service.Logging
@@ -88,7 +89,7 @@ func (deployCommand) Help() string {
 }
 
 func (d *deployCommand) check() error {
-	return firstUsage(d.Connection.Check, d.Identity.Check, d.topologyFlags.check)
+	return firstUsage(d.Connection.Check, d.patience.check, d.Identity.Check, d.topologyFlags.check)
 }
 
 // Run deploys.
@@ -106,7 +107,7 @@ func (d *deployCommand) Run(ctx context.Context, c console) error {
 }
 
 func (d *deployCommand) run(ctx context.Context, log *slog.Logger) (deployed, error) {
-	js, err := d.Connect(ctx, "deploy", log)
+	js, err := d.connect(ctx, &d.Credentials, d.NATS, "deploy", log)
 	if err != nil {
 		return deployed{}, err
 	}

@@ -30,11 +30,12 @@ func (readersCommand) Help() string {
 // adminFlags are what commands share that look at a deployment or change it, and end.
 type adminFlags struct {
 	service.Connection
+	patience
 	service.Logging
 	Config configFile `placeholder:"FILE" help:"${config_help}"`
 }
 
-func (f *adminFlags) check() error { return firstUsage(f.Connection.Check) }
+func (f *adminFlags) check() error { return firstUsage(f.Connection.Check, f.patience.check) }
 
 // with connects and calls do.
 func (f *adminFlags) with(ctx context.Context, c console, do func(natsjetstream.JetStream) error) error {
@@ -46,7 +47,7 @@ func (f *adminFlags) with(ctx context.Context, c console, do func(natsjetstream.
 }
 
 func (f *adminFlags) connected(ctx context.Context, log *slog.Logger, do func(natsjetstream.JetStream) error) error {
-	js, err := f.Connect(ctx, "command", log)
+	js, err := f.connect(ctx, &f.Credentials, f.NATS, "command", log)
 	if err != nil {
 		return err
 	}
@@ -123,15 +124,15 @@ func remark(p jetstream.Place) string {
 
 type readersEnableCommand struct {
 	Stage  string `arg:"" help:"Stage, as 'trailvane readers list' names it."`
-	Afresh bool   `help:"If records are gone that it has not read: forget its state and begin at the first record there is, instead of refusing."`
+	Afresh bool   `env:"-" help:"If records are gone that it has not read: forget its state and begin at the first record there is, instead of refusing."`
 	adminFlags
 }
 
 // Help is shown below the flags.
 func (readersEnableCommand) Help() string {
 	return "If records are gone that the stage has not read, it cannot go on where it was, and the command refuses and says how many. With " +
-		"--afresh the stage forgets what it has learned, in all partitions, and learns again from the first record there is; insights " +
-		"that it had open are ended.\n\nExample: trailvane readers enable detector-IpInsight\n\n" + adminCodes
+		"--afresh the stage forgets what it has learned in the partitions where that is so, and learns again from the first record there " +
+		"is; insights that it had open there are ended.\n\nExample: trailvane readers enable detector-IpInsight\n\n" + adminCodes
 }
 
 // Run enables.

@@ -18,7 +18,7 @@ import (
 )
 
 type serveCommand struct {
-	Paths []string `arg:"" optional:"" name:"path" help:"Files, folders or glob patterns in quotes, to follow: what is there is read, and then what comes. Without any, another process reads."`
+	Paths []string `arg:"" optional:"" name:"path" help:"Files, folders, glob patterns in quotes, or s3://BUCKET/KEY and oss://BUCKET/KEY of folders in object stores, to follow: what is there is read, and then what comes. Without any, events come by --http, or another process reads."`
 
 	Store string `type:"path" default:"trailvane-data" placeholder:"FOLDER" help:"Folder of the embedded NATS server: streams and state. It is made if it is missing, and used by one process at a time (default: ${default})."`
 	Sync  string `default:"2m" placeholder:"TIME" help:"How often the embedded server writes through to the disk, at most 1h: what came since is lost when the power fails, not when the process does. 'always' loses nothing that was acknowledged, and is slower (default: ${default})."`
@@ -30,6 +30,7 @@ type serveCommand struct {
 	service.Identity
 	topologyFlags
 	inputFlags
+	httpFlags
 	sensitiveFlags
 	Config configFile `placeholder:"FILE" help:"${config_help}"`
 }
@@ -74,7 +75,7 @@ func (s *serveCommand) check() error {
 			return nil
 		},
 		s.Credentials.Check, s.Process.Check, s.Identity.Check, s.topologyFlags.check,
-		func() error { return s.inputFlags.check(s.Paths) })
+		func() error { return s.inputFlags.check(s.Paths) }, s.httpFlags.check)
 	if err != nil {
 		return err
 	}
@@ -98,6 +99,7 @@ func (s *serveCommand) run(ctx context.Context, log *slog.Logger) error {
 	}
 	name := s.Name()
 	version, _ := buildVersion()
+	s.Process.Version = version
 	connect := func(ctx context.Context) (natsjetstream.JetStream, error) {
 		return s.Credentials.Connect(ctx, s.NATS, name, log)
 	}
@@ -133,7 +135,7 @@ func (s *serveCommand) run(ctx context.Context, log *slog.Logger) error {
 		}
 		works = append(works, normalizer(d), aggregator.Work(d))
 		works = append(works, detector.Works(d, stages.Types()...)...)
-		return d, append(works, pairer.Work(d)), nil
+		return d, append(works, pairer.Work(d)), s.listen(ctx, d)
 	})
 	if failure := context.Cause(running); errors.Is(failure, broker.ErrWrite) {
 		return fmt.Errorf("%w; make room in %s, then the same command goes on", failure, s.Store)
@@ -149,6 +151,9 @@ func (s *serveCommand) embedded(ctx context.Context, log *slog.Logger, failed fu
 	sync, err := s.sync()
 	if err != nil {
 		return nil, usageError{err}
+	}
+	if err := broker.MayBeStore(s.Store); err != nil {
+		return nil, err
 	}
 	b, err := broker.Start(ctx, broker.Config{
 		Dir: s.Store, MaxStore: maxStore, Sync: sync, Host: "127.0.0.1", Port: s.Port, Log: log, OnFailure: failed,

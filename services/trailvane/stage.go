@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"time"
 
+	pipelineingest "github.com/trailvane/trailvane/pipeline/ingest"
 	"github.com/trailvane/trailvane/pipeline/normalize"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/aggregator"
@@ -48,8 +50,16 @@ func firstUsage(checks ...func() error) error {
 
 // run runs stages until the context ends.
 func (f *stageFlags) run(ctx context.Context, c console, names []string, works func(d *service.Deployment) []service.Work) error {
+	return f.start(ctx, c, names, func(_ context.Context, d *service.Deployment) ([]service.Work, error) { return works(d), nil })
+}
+
+// start is run for a stage that may fail to begin.
+func (f *stageFlags) start(
+	ctx context.Context, c console, names []string, works func(context.Context, *service.Deployment) ([]service.Work, error),
+) error {
 	log := f.Log(c.err)
 	version, _ := buildVersion()
+	f.Process.Version = version
 	return logged(c, log, f.Process.Run(ctx, log, func(ctx context.Context, log *slog.Logger) (*service.Deployment, []service.Work, error) {
 		d := &service.Deployment{Instance: f.Name(), Version: version, Log: log}
 		var err error
@@ -59,54 +69,116 @@ func (f *stageFlags) run(ctx context.Context, c console, names []string, works f
 		if d.Identity, err = f.WaitDeployed(ctx, d.JS, names, log); err != nil {
 			return d, nil, err
 		}
-		return d, works(d), nil
+		all, err := works(ctx, d)
+		return d, all, err
 	}))
 }
 
 // inputFlags are how logs are followed.
 type inputFlags struct {
-	Poll   time.Duration `default:"5s" placeholder:"TIME" help:"Look for new files and lines so often, 100ms to 1h (default: ${default})."`
+	objectFlags
+	Poll   time.Duration `placeholder:"TIME" help:"Look for new files and lines so often, 100ms to 1h (default: 5s, 1m if object stores are among the paths)."`
 	Format string        `default:"auto" enum:"auto,${formats}" help:"Format of the logs: ${enum}."`
 }
 
 func (f *inputFlags) check(paths []string) error {
-	if f.Poll < 100*time.Millisecond || f.Poll > time.Hour {
+	if f.Poll != 0 && (f.Poll < 100*time.Millisecond || f.Poll > time.Hour) {
 		return fmt.Errorf("--poll=%s: 100ms to 1h are possible", f.Poll)
 	}
 	if slices.Contains(paths, "-") {
 		return errors.New("standard input cannot be read again after a restart, so it cannot be followed; write it to a file, or see 'trailvane analyze'")
 	}
-	_, err := ingest.FollowFiles(paths...)
-	return err
+	return ingest.CheckPlaces(f.config(), paths...)
 }
 
 // work returns the stage that follows paths; what is in dir are no logs.
 func (f *inputFlags) work(d *service.Deployment, paths []string, dir string) service.Work {
-	c := ingest.Config{Paths: paths, Dir: dir, Poll: f.Poll}
+	c := ingest.Config{Paths: paths, Objects: f.config(), Dir: dir, Poll: f.Poll}
 	if f.Format != "auto" {
 		c.Format = f.Format
 	}
 	return ingest.Work(d, c)
 }
 
+// httpFlags are how events are taken by HTTP.
+type httpFlags struct {
+	HTTP          string `name:"http" placeholder:"ADDR" help:"Take events by HTTP at this address, as 127.0.0.1:8081 or :8081 for everybody: POST /v1/events/{format}; docs/http.md explains it. Without --http-token-file only an address of this host is possible (default: nowhere)."`
+	HTTPTokenFile string `name:"http-token-file" type:"existingfile" placeholder:"FILE" help:"Bearer tokens that clients of --http must have one of: one a line, each alone or behind the name of the source that sends it. It is read at the start."`
+	HTTPMaxBody   size   `name:"http-max-body" default:"16MB" placeholder:"SIZE" help:"Largest request body of --http, uncompressed, up to 64MB (default: ${default})."`
+}
+
+// config returns what the flags say; ok is false if nothing is taken.
+func (f *httpFlags) config() (c ingest.HTTPConfig, ok bool, err error) {
+	if f.HTTP == "" {
+		if f.HTTPTokenFile != "" {
+			return c, false, errors.New("--http-token-file is of no use without --http")
+		}
+		return c, false, nil
+	}
+	c.Address = f.HTTP
+	address, err := net.ResolveTCPAddr("tcp", f.HTTP)
+	if err != nil {
+		return c, false, fmt.Errorf("--http=%q is no address such as 127.0.0.1:8081: %w", f.HTTP, err)
+	}
+	switch {
+	case f.HTTPTokenFile != "":
+		if c.Tokens, err = ingest.ReadTokens(f.HTTPTokenFile); err != nil {
+			return c, false, fmt.Errorf("--http-token-file: %w", err)
+		}
+	case !address.IP.IsLoopback():
+		return c, false, fmt.Errorf("--http=%s: everybody could send events; name --http-token-file, or an address of this host such as 127.0.0.1:8081", f.HTTP)
+	}
+	if c.MaxBody = int64(f.HTTPMaxBody); c.MaxBody < 1 || c.MaxBody > pipelineingest.MaxBody {
+		return c, false, fmt.Errorf("--http-max-body=%s: 1 byte to 64MB are possible", f.HTTPMaxBody)
+	}
+	return c, true, nil
+}
+
+func (f *httpFlags) check() error {
+	_, _, err := f.config()
+	return err
+}
+
+// listen gives a deployment the server of the flags, if they want one.
+func (f *httpFlags) listen(ctx context.Context, d *service.Deployment) error {
+	c, ok, err := f.config()
+	if err != nil || !ok {
+		return err
+	}
+	h, err := ingest.ListenHTTP(ctx, d, c)
+	if err == nil {
+		d.Server = h
+	}
+	return err
+}
+
 type ingestCommand struct {
-	Paths []string `arg:"" name:"path" help:"Files, folders or glob patterns in quotes. What is there is read, and then what comes: new files, and lines that are appended. All instances are given the same paths and see the same files; each reads the lanes that it owns."`
+	Paths []string `arg:"" optional:"" name:"path" help:"Files, folders, glob patterns in quotes, or s3://BUCKET/KEY and oss://BUCKET/KEY of folders in object stores. What is there is read, and then what comes: new files, and lines that are appended. All instances are given the same paths and see the same files; each reads the lanes that it owns."`
 	stageFlags
 	inputFlags
+	httpFlags
 }
 
 // Help is shown below the flags.
 func (ingestCommand) Help() string {
 	return "Reads audit logs, in the order of their time, and goes on with what is new. Instances share the lanes of the deployment, over which " +
-		"the folders of accounts are spread.\n\n" +
-		"Example: trailvane ingest --nats nats://n1:4222 --listen :8080 /mnt/audit-logs\n\n" + exitCodes
+		"the folders of accounts are spread. With --http, events are taken from whoever sends them, too; every instance takes those of all lanes.\n\n" +
+		"Examples:\n  trailvane ingest --nats nats://n1:4222 --listen :8080 /mnt/audit-logs\n" +
+		"  trailvane ingest --nats nats://n1:4222 s3://my-trail-bucket/AWSLogs\n" +
+		"  trailvane ingest --nats nats://n1:4222 --http :8081 --http-token-file tokens\n\n" +
+		"Credentials and region of object stores come from where their vendors' tools find them; docs/formats.md tells more.\n\n" + exitCodes
 }
 
 func (i *ingestCommand) check() error {
 	if err := i.stageFlags.check(); err != nil {
 		return err
 	}
-	return firstUsage(func() error { return i.inputFlags.check(i.Paths) })
+	return firstUsage(func() error { return i.inputFlags.check(i.Paths) }, i.httpFlags.check, func() error {
+		if len(i.Paths) == 0 && i.HTTP == "" {
+			return errors.New("name paths to follow, or --http, or both")
+		}
+		return nil
+	})
 }
 
 // Run runs the stage.
@@ -114,8 +186,12 @@ func (i *ingestCommand) Run(ctx context.Context, c console) error {
 	if err := i.check(); err != nil {
 		return err
 	}
-	return i.run(ctx, c, []string{ingest.Bucket}, func(d *service.Deployment) []service.Work {
-		return []service.Work{i.work(d, i.Paths, "")}
+	return i.start(ctx, c, []string{ingest.Bucket}, func(ctx context.Context, d *service.Deployment) ([]service.Work, error) {
+		var works []service.Work
+		if len(i.Paths) > 0 {
+			works = append(works, i.work(d, i.Paths, ""))
+		}
+		return works, i.listen(ctx, d)
 	})
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -17,29 +16,15 @@ import (
 // lookFlags are what commands share that look at a deployment or tidy it up, and end.
 type lookFlags struct {
 	service.Connection
-	Timeout time.Duration `default:"30s" help:"Give up when the servers have not answered for so long (default: ${default})."`
-	Config  configFile    `placeholder:"FILE" help:"${config_help}"`
+	patience
+	Config configFile `placeholder:"FILE" help:"${config_help}"`
 }
 
-func (f *lookFlags) check() error {
-	return firstUsage(f.Connection.Check, func() error {
-		if f.Timeout <= 0 {
-			return fmt.Errorf("--timeout=%s: a time above 0 is possible", f.Timeout)
-		}
-		return nil
-	})
-}
+func (f *lookFlags) check() error { return firstUsage(f.Connection.Check, f.patience.check) }
 
 // connect connects, for no longer than the timeout.
 func (f *lookFlags) connect(ctx context.Context, c console, name string) (natsjetstream.JetStream, error) {
-	bounded, cancel := context.WithTimeout(ctx, f.Timeout)
-	defer cancel()
-	js, err := f.Connect(bounded, name, c.log())
-	if err != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded) {
-		return nil, fmt.Errorf("NATS at %s did not answer within %s; is it running, and is --nats right?",
-			service.WithoutSecrets(f.NATS), f.Timeout)
-	}
-	return js, err
+	return f.patience.connect(ctx, &f.Credentials, f.NATS, name, c.log())
 }
 
 type statusCommand struct {
@@ -111,7 +96,7 @@ func (s *statusCommand) show(out io.Writer, seen *status.Status) error {
 	}
 	text := present.Status(seen)
 	if _, terminal := present.Terminal(out); s.Watch && terminal {
-		text = clearScreen + text
+		text = clearScreen + present.Fit(out, text)
 	}
 	_, err := io.WriteString(out, text)
 	return err

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -79,9 +80,18 @@ func TestStatusCommand(t *testing.T) {
 		t.Errorf("exit %d, %v: %s", code, err, out)
 	}
 
-	code, _, errOut = commandLine(t, "status", "--nats", "nats://127.0.0.1:1", "--timeout", "100ms")
-	if code != exitFailed || !strings.Contains(errOut, "did not answer within 100ms") {
-		t.Errorf("no server: exit %d, %q", code, errOut)
+}
+
+// A command that ends does not wait for a server for ever.
+func TestNoServer(t *testing.T) {
+	for _, args := range []string{
+		"status", "dead list", "dead purge 1", "readers list", "readers enable a", "backup FOLDER", "restore FOLDER", "deploy",
+	} {
+		args := strings.Fields(strings.ReplaceAll(args, "FOLDER", filepath.Join(t.TempDir(), "backup")))
+		code, _, errOut := commandLine(t, append(args, "--nats", "nats://127.0.0.1:1", "--timeout", "50ms")...)
+		if code != exitFailed || !strings.Contains(errOut, "did not answer within 50ms") {
+			t.Errorf("%s: exit %d, %q", args, code, errOut)
+		}
 	}
 }
 
@@ -120,6 +130,10 @@ func TestDeadCommands(t *testing.T) {
 	run(exitUsage, "one of these", "purge")
 	run(exitUsage, "one of these", "purge", "1", "--all")
 	run(exitUsage, "say --yes", "purge", "--all")
+	t.Setenv("TRAILVANE_YES", "true")
+	run(exitUsage, "say --yes", "purge", "--all")
+	t.Setenv("TRAILVANE_ALL", "true")
+	run(exitUsage, "one of these", "purge")
 	run(exitOK, "2 dead letters would be taken away", "purge", "--all", "--dry-run")
 	run(exitOK, "no dead letter is selected", "purge", "--older-than", "1h", "--yes")
 	run(exitOK, "1 dead letter taken away", "purge", "1", "--yes")

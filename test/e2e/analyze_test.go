@@ -301,6 +301,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"analyze", "--from", "2026-03-02", "--to", "2026-03-01", empty}, 2, "is not after"},
 		{[]string{"analyze", filepath.Join(empty, "missing")}, 1, "trailvane: " + filepath.Join(empty, "missing") + ": no such file"},
 		{[]string{"analyze", "--store", junk, quiet}, 1, "holds other files and is no store"},
+		{[]string{"serve", "--store", junk, quiet}, 1, "holds other files and is no store"},
 		{[]string{"analyze", filepath.Join(empty, "*.json")}, 1, "*.json"},
 		{[]string{"analyze", "-"}, 1, "no logs found in standard input"},
 		{[]string{"analyze", empty}, 1, "no logs found"},

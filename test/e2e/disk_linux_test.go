@@ -1,28 +1,41 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/tidwall/gjson"
 )
 
-// A disk that is full ends the run with a reason, wherever it happens, and when there is room the same command goes on.
-func TestFullDisk(t *testing.T) {
-	want := undisturbed(t)
-	disk := t.TempDir()
-	mount := func(flags uintptr, size string) error {
+// smallDisk returns a folder that is a disk of 1 MB, and what mounts it again, with other flags or another size. It is gone when
+// the test ends.
+func smallDisk(t *testing.T) (disk string, mount func(flags uintptr, size string) error) {
+	t.Helper()
+	disk = t.TempDir()
+	mount = func(flags uintptr, size string) error {
 		return syscall.Mount("tmpfs", disk, "tmpfs", flags, "size="+size)
 	}
 	if err := mount(0, "1m"); err != nil {
 		t.Skip("SKIP: no small disk, which takes the right to mount one:", err)
 	}
 	t.Cleanup(func() {
-		if err := syscall.Unmount(disk, 0); err != nil {
+		// When it is not used any more: a NATS server of this process leaves a file open that it could not write.
+		if err := syscall.Unmount(disk, syscall.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	})
+	return disk, mount
+}
+
+// A disk that is full ends the run with a reason, wherever it happens, and when there is room the same command goes on.
+func TestFullDisk(t *testing.T) {
+	want := undisturbed(t)
+	disk, mount := smallDisk(t)
 	store := filepath.Join(disk, "store")
 	for _, size := range []string{"1m", "3m", "8m", "16m"} {
 		if err := mount(syscall.MS_REMOUNT, size); err != nil {
@@ -64,4 +77,90 @@ func TestFullDisk(t *testing.T) {
 	if left, err := os.ReadDir(disk); err != nil || len(left) > 0 {
 		t.Errorf("left in TMPDIR: %v, %v", left, err)
 	}
+}
+
+// Under a service a full disk is the same: it ends with a reason, and when there is room it goes on.
+func TestFullDiskUnderServe(t *testing.T) {
+	disk, mount := smallDisk(t)
+	store, port := filepath.Join(disk, "store"), freePort(t)
+	args := []string{"serve", "--store", store, "--port", fmt.Sprint(port), "--partitions", "2", "--poll", "500ms", company}
+	for _, size := range []string{"1m", "8m"} {
+		if err := mount(syscall.MS_REMOUNT, size); err != nil {
+			t.Fatal(err)
+		}
+		r := start(t, nil, args...).end(t)
+		lines := strings.Split(strings.TrimSuffix(r.err, "\n"), "\n")
+		last := gjson.Get(lines[len(lines)-1], "error").String()
+		if r.code != 1 || !strings.Contains(last, "no space left on device") || !strings.Contains(last, "make room in "+store+", then the same command goes on") {
+			t.Errorf("store on %s: exit %d\n%s", size, r.code, r.err)
+		}
+	}
+	if err := mount(syscall.MS_REMOUNT, "1g"); err != nil {
+		t.Fatal(err)
+	}
+	s := serve(t, args...)
+	s.ready(t)
+	got := published(t, fmt.Sprintf("nats://127.0.0.1:%d", port), starts(t, "3"))
+	s.stop(t)
+	compareAnalyze(t, got)
+}
+
+// Services wait for a server of others whose disk is full, and say so. When there is room and it is started again, they go on.
+func TestFullDiskOfTheServer(t *testing.T) {
+	disk, mount := smallDisk(t)
+	if err := mount(syscall.MS_REMOUNT, "8m"); err != nil {
+		t.Fatal(err)
+	}
+	port := freePort(t)
+	up := func() *server.Server {
+		return runServer(t, &server.Options{Host: "127.0.0.1", Port: port, StoreDir: filepath.Join(disk, "store"), JetStreamMaxStore: 20 << 30})
+	}
+	nats := up()
+	down := func() {
+		nats.Shutdown()
+		nats.WaitForShutdown()
+	}
+	t.Cleanup(func() { down() })
+	url := fmt.Sprintf("nats://127.0.0.1:%d", port)
+	log := filepath.Join(t.TempDir(), "log")
+	out, err := os.Create(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	r := prepare(t, "serve", "--nats", url, "--partitions", "2", "--poll", "500ms", company)
+	r.Stderr = out
+	if err := r.Start(); err != nil {
+		t.Fatal(err)
+	}
+	said := ""
+	within(t, "a service says that it waits", func() bool {
+		text, err := os.ReadFile(log)
+		said = string(text)
+		return err == nil && full(t, disk) && strings.Contains(said, `"level":"WARN"`)
+	}, &said)
+	down()
+	if err := mount(syscall.MS_REMOUNT, "1g"); err != nil {
+		t.Fatal(err)
+	}
+	nats = up()
+	got := published(t, url, starts(t, "3"))
+	if err := r.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if r := r.end(t); r.code != 0 {
+		text, _ := os.ReadFile(log)
+		t.Errorf("exit %d\n%s", r.code, text)
+	}
+	compareAnalyze(t, got)
+}
+
+// full reports whether less than one block of a stream fits on a disk.
+func full(t *testing.T, disk string) bool {
+	t.Helper()
+	var s syscall.Statfs_t
+	if err := syscall.Statfs(disk, &s); err != nil {
+		t.Fatal(err)
+	}
+	return s.Bavail*uint64(s.Bsize) < 64<<10
 }

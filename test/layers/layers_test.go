@@ -368,6 +368,26 @@ func TestRunner(t *testing.T) {
 	}
 }
 
+// TestTelemetry: one package knows OpenTelemetry; the others are told by plain functions, so that the core runs without it.
+func TestTelemetry(t *testing.T) {
+	const only = "services/internal/telemetry"
+	for _, p := range load(t) {
+		if under(p.name(), only, "test") {
+			continue
+		}
+		for _, imp := range p.Imports {
+			if under(imp, "go.opentelemetry.io", "github.com/prometheus") {
+				t.Errorf("%s imports %s: only %s knows telemetry", p.name(), imp, only)
+			}
+		}
+		for _, dep := range p.Deps {
+			if under(dep, "go.opentelemetry.io") && under(p.name(), "schemas", "pipeline") {
+				t.Errorf("%s reaches %s: the pipeline knows no telemetry", p.name(), dep)
+			}
+		}
+	}
+}
+
 // TestInspect shows that the look at the source finds what it is for.
 func TestInspect(t *testing.T) {
 	tests := []struct {

@@ -9,9 +9,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -66,6 +68,22 @@ type Broker struct {
 	lock   *os.File
 }
 
+// MayBeStore returns an error if a folder that a user has named has something in it but no store, such as the logs.
+func MayBeStore(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open the store: %w", err)
+	}
+	ours := func(e fs.DirEntry) bool { return e.Name() == "lock" || e.Name() == "jetstream" }
+	if len(entries) > 0 && !slices.ContainsFunc(entries, ours) {
+		return fmt.Errorf("the folder %s holds other files and is no store; name a new one", dir)
+	}
+	return nil
+}
+
 // Start opens the directory and returns when the server takes connections: tens of milliseconds, and longer only where an
 // earlier process ended without closing a large store. End it with [Broker.Shutdown].
 func Start(ctx context.Context, c Config) (_ *Broker, err error) {
@@ -73,7 +91,7 @@ func Start(ctx context.Context, c Config) (_ *Broker, err error) {
 		return nil, errors.New("broker needs a directory")
 	}
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("make the store: %w; name a folder that this user may write to", err)
 	}
 	lock, err := lockDir(c.Dir)
 	if err != nil {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -18,10 +19,19 @@ type logger struct {
 	failed bool   // onFailure was told
 }
 
-func (l *logger) Warnf(format string, v ...any) { l.log.Warn(fmt.Sprintf(format, v...)) }
-func (l *logger) Noticef(string, ...any)        {}
-func (l *logger) Debugf(string, ...any)         {}
-func (l *logger) Tracef(string, ...any)         {}
+func (l *logger) Noticef(string, ...any) {}
+func (l *logger) Debugf(string, ...any)  {}
+func (l *logger) Tracef(string, ...any)  {}
+
+// Warnf hands on a warning. That the index of a stream is built again is what follows every kill: two lines for each stream, about
+// which nobody has to do anything.
+func (l *logger) Warnf(format string, v ...any) {
+	text, level := fmt.Sprintf(format, v...), slog.LevelWarn
+	if strings.HasSuffix(text, "will rebuild") || strings.Contains(text, "Recovering stream state from index errored") {
+		level = slog.LevelDebug
+	}
+	l.log.Log(context.Background(), level, text)
+}
 
 // Errorf hands on an error. One after which a stream takes no more writes is a failure, and told once to whoever wants to
 // know, because the server has no other way to say it: it answers nothing at all to what was written. What it says behind

@@ -227,6 +227,39 @@ func TestTableFits(t *testing.T) {
 	}
 }
 
+// fed is what a feed has written of insights.
+func fed(all []schemas.Insight, f Feed, width int) string {
+	var b strings.Builder
+	for i := range all {
+		b.WriteString(f.Row(&all[i], width))
+	}
+	return b.String()
+}
+
+func TestFeed(t *testing.T) {
+	all := append(story(), insights()...)
+	golden(t, "feed_80.txt", fed(all, Feed{}, 80))
+	golden(t, "feed_200.txt", fed(all, Feed{}, 200))
+	for width := leastWidth; width < 300; width++ {
+		text := fed(append(all, evil()...), Feed{}, width)
+		for line := range strings.Lines(text) {
+			if n := columns(strings.TrimSuffix(line, "\n")); n > width {
+				t.Fatalf("width %d: line of %d columns: %s", width, n, line)
+			}
+		}
+		colours := fed(append(all, evil()...), Feed{Colours: true}, width)
+		if colours == text {
+			t.Fatalf("width %d: no colours", width)
+		}
+		for _, sequence := range []string{"\x1b[33m", "\x1b[31m", "\x1b[1;31m", "\x1b[0m"} {
+			colours = strings.ReplaceAll(colours, sequence, "")
+		}
+		if colours != text {
+			t.Fatalf("width %d: with colours the text is another", width)
+		}
+	}
+}
+
 func TestExplanationFits(t *testing.T) {
 	for _, s := range Stretches(append(story(), evil()...)) {
 		for _, width := range []int{40, 60, 110} {
@@ -343,6 +376,7 @@ func TestHostileTextIsShownEscaped(t *testing.T) {
 	misses := []detect.NearMiss{{Object: hostile, Region: hostile, Text: hostile, Account: schemas.Account{ID: hostile}}}
 	texts := map[string]string{
 		"table": Table(insights(), 0), "narrow table": Table(insights(), 60), "summary": s.Text(insights()),
+		"feed": fed(insights(), Feed{}, 80), "wide feed": fed(evil(), Feed{}, 0), "evil feed": fed(evil(), Feed{}, 60),
 		"learning": s.Nothing(learning, nil), "near": NearMisses(misses),
 	}
 	texts["evil table"], texts["evil narrow table"], texts["evil summary"] = Table(evil(), 0), Table(evil(), 60), s.Text(evil())

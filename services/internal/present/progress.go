@@ -25,6 +25,40 @@ func Terminal(w io.Writer) (width int, ok bool) {
 	return width, true
 }
 
+// Fit cuts text to the lines that a terminal has, from the end, so that its first line stays in sight; elsewhere nothing is cut.
+func Fit(w io.Writer, text string) string {
+	width, ok := Terminal(w)
+	if !ok {
+		return text
+	}
+	_, height, err := term.GetSize(int(w.(*os.File).Fd()))
+	if err != nil {
+		return text
+	}
+	return onScreen(text, width, height)
+}
+
+// onScreen cuts text to a screen, columns and lines. A line that is longer than the screen is wide takes several. The last line of the
+// screen stays empty, because the cursor is there.
+func onScreen(text string, width, height int) string {
+	lines := strings.SplitAfter(strings.TrimSuffix(text, "\n"), "\n")
+	rows := make([]int, len(lines))
+	used := 0
+	for i, line := range lines {
+		rows[i] = max(1, (columns(strings.TrimSuffix(line, "\n"))+width-1)/width)
+		used += rows[i]
+	}
+	if used < height {
+		return text
+	}
+	shown := len(lines)
+	for shown > 1 && used >= height-1 { // one more for what is said below
+		shown--
+		used -= rows[shown]
+	}
+	return strings.Join(lines[:shown], "") + fmt.Sprintf("… %s more\n", plural(len(lines)-shown, "line"))
+}
+
 // Progress shows a bar on w, if that is a terminal, until stop is called; stop takes it away and waits until it is gone.
 // Read returns how much is done, and of how much; it is called from another goroutine. It may know the total later than
 // it begins.

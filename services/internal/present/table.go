@@ -56,10 +56,7 @@ func Table(insights []schemas.Insight, width int) string {
 	if len(incidents) == 0 {
 		return ""
 	}
-	rows := []row{{margin: aloneMargin}}
-	for _, c := range table {
-		rows[0].cells = append(rows[0].cells, c.title)
-	}
+	rows := []row{titles(aloneMargin)}
 	grouped := 0
 	for _, n := range incidents {
 		if len(n.Stretches) > 1 {
@@ -85,7 +82,8 @@ func Table(insights []schemas.Insight, width int) string {
 	widths := natural(rows)
 	margin := columns(rows[0].margin)
 	if width > 0 && margin+sum(widths) > width {
-		return stacked(rows, max(width, leastWidth))
+		width = max(width, leastWidth)
+		return stacked(rows, fit(widths[:besides], width-margin), width)
 	}
 	most := mostTitle
 	if width > 0 {
@@ -104,6 +102,15 @@ func Table(insights []schemas.Insight, width int) string {
 	return b.String()
 }
 
+// titles returns the first row.
+func titles(margin string) row {
+	r := row{margin: margin}
+	for _, c := range table {
+		r.cells = append(r.cells, c.title)
+	}
+	return r
+}
+
 // leastWidth is half a terminal, columns, and a little: there is always room for the time.
 const leastWidth = 44
 
@@ -119,16 +126,9 @@ func (s Stretch) cells() []string {
 	}
 }
 
-// stacked writes each row on two lines, or more where they are narrow.
-func stacked(rows []row, width int) string {
+// stacked writes each row on two lines, or more where they are narrow; widths are those of the columns on the first.
+func stacked(rows []row, widths []int, width int) string {
 	margin := columns(rows[0].margin)
-	var heads []row
-	for _, r := range rows {
-		if r.title == "" {
-			heads = append(heads, row{cells: r.cells[:besides]})
-		}
-	}
-	widths := fit(natural(heads), width-margin)
 	var b strings.Builder
 	for i, r := range rows {
 		if r.title != "" {

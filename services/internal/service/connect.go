@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,10 +46,22 @@ func (c *Connection) Connect(ctx context.Context, name string, log *slog.Logger)
 	return c.Credentials.Connect(ctx, c.NATS, name, log)
 }
 
-// Check returns an error if the flags make no sense together.
+// Check returns an error if the flags make no sense together, or a file is not what it should be.
 func (c *Credentials) Check() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key: one needs the other")
+	}
+	if c.TLSCA != "" {
+		if pem, err := os.ReadFile(c.TLSCA); err != nil {
+			return fmt.Errorf("--tls-ca: %w", err)
+		} else if !x509.NewCertPool().AppendCertsFromPEM(pem) {
+			return fmt.Errorf("--tls-ca: no certificate (PEM) is in %s", c.TLSCA)
+		}
+	}
+	if c.TLSCert != "" {
+		if _, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey); err != nil {
+			return fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		}
 	}
 	return nil
 }
@@ -128,6 +141,9 @@ func (c *Credentials) Connect(ctx context.Context, urls []string, name string, l
 		case untrusted(err):
 			return nil, fmt.Errorf("connect to NATS at %s: %w; do --tls-ca, --tls-cert and --tls-key belong to this server?", where, err)
 		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		log.Warn(fmt.Sprintf("cannot reach NATS at %s, trying again", where), "error", err)
 		if err := wait(ctx, firstWait); err != nil {
 			return nil, err
@@ -187,6 +203,9 @@ func usable(ctx context.Context, nc *nats.Conn, where string, log *slog.Logger) 
 		case errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 			return nil, fmt.Errorf("NATS at %s has no JetStream for this account, which keeps all streams and state; "+
 				"switch it on in the server's configuration (jetstream {…})", where)
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
 		log.Warn(fmt.Sprintf("JetStream of NATS at %s does not answer, trying again", where), "error", err)
 		if err := wait(ctx, firstWait); err != nil {

@@ -1,8 +1,10 @@
 package service
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -89,6 +91,31 @@ func TestKilled(t *testing.T) {
 	}
 	f.publish()
 	f.complete()
+	b.stop()
+}
+
+// A stage whose state cannot be looked at holds up no other: what a dead instance had there is taken over all the same.
+func TestKilledBesideABrokenStage(t *testing.T) {
+	f := newFleet(t, short)
+	f.also = []Work{{Stage: "gone", Partitions: 1, Open: func(context.Context, int) (Part, error) { return nil, errors.New("it is gone") }}}
+	a, b := f.node("a"), f.node("b")
+	f.eventually("both work", func() string {
+		owners := f.owners()
+		if slices.Contains(owners[:], "") || !slices.Contains(owners[:], "a") || !slices.Contains(owners[:], "b") {
+			return fmt.Sprint(owners)
+		}
+		return ""
+	})
+	b.proxy.let(false)
+	f.eventually("a takes over", func() string {
+		if owners := f.owners(); slices.ContainsFunc(owners[:], func(o string) bool { return o != "a" }) {
+			return fmt.Sprint(owners)
+		}
+		return ""
+	})
+	if err := a.Ready(); err == nil {
+		t.Error("ready, although a stage cannot be looked at")
+	}
 	b.stop()
 }
 

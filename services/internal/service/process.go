@@ -15,15 +15,17 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/trailvane/trailvane/services/internal/present"
+	"github.com/trailvane/trailvane/services/internal/telemetry"
 )
 
 // A Process is what all service processes share, as flags.
 type Process struct {
 	Instance string `placeholder:"NAME" help:"Name of this instance, unique among all that run: letters, digits, dots, _ and -, at most 64 (default: the host's name and the process id)."`
-	Listen   string `placeholder:"ADDR" help:"Serve /healthz (the process lives) and /readyz (it owns its share of the work and has restored it; 503 and the reason otherwise) by HTTP at this address, as 127.0.0.1:8080 or :8080 for everybody; port 0 is a free one, which the log tells (default: nowhere)."`
+	Listen   string `placeholder:"ADDR" help:"Serve /healthz (the process lives) and /readyz (it owns its share of the work and has restored it; 503 and the reason otherwise) and /metrics (for Prometheus) by HTTP at this address, as 127.0.0.1:8080 or :8080 for everybody; port 0 is a free one, which the log tells (default: nowhere)."`
 	Logging
+
+	Version string `kong:"-"` // of the program, for telemetry; may be empty
 }
 
 // Logging is what a process says about itself, as flags.
@@ -88,10 +90,27 @@ func (l *Logging) Log(w io.Writer) *slog.Logger {
 // A Start makes the work of a process: it connects, finds the deployment, and says what to run.
 type Start func(ctx context.Context, log *slog.Logger) (*Deployment, []Work, error)
 
-// Run serves health, starts, and works until the context ends, which is no error: then it commits, gives up what it owns,
-// closes the connection of the deployment and returns. Any error is for a person.
+// A Server takes requests beside the work of a process.
+type Server interface {
+	// Serve works until the context ends, which is no error.
+	Serve(ctx context.Context) error
+	// Ready returns nil while requests are taken. It may be called at any time.
+	Ready() error
+}
+
+// Run serves health and metrics, starts, and works until the context ends, which is no error: then it commits, gives up what it owns,
+// closes the connection of the deployment, pushes what telemetry is left, and returns. Any error is for a person.
 func (p *Process) Run(ctx context.Context, log *slog.Logger, start Start) error {
-	h := &health{ready: func() error { return errors.New("starting") }}
+	t, err := telemetry.Start(ctx, p.Name(), p.Version, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := t.Shutdown(ctx); err != nil {
+			log.Warn("stopped with telemetry that was not pushed", "error", err)
+		}
+	}()
+	h := &health{ready: func() error { return errors.New("starting") }, metrics: t.Handler()}
 	if p.Listen != "" {
 		stop, err := h.serve(ctx, p.Listen, log)
 		if err != nil {
@@ -107,10 +126,14 @@ func (p *Process) Run(ctx context.Context, log *slog.Logger, start Start) error 
 		return unlessEnded(ctx, err)
 	}
 	i := NewInstance(d, works...)
-	h.set(func() error { return readiness(d.JS, i) })
+	d.observer = newObserver(t, d)
+	if err := t.Serve(func(ctx context.Context, tell telemetry.Observe) { d.observer.observe(ctx, i, tell) }); err != nil {
+		return err
+	}
+	h.set(func() error { return readiness(d, i) })
 	log.Info("working", "instance", d.Instance, "stages", stages(works),
 		"partitions", d.Identity.Partitions, "lanes", d.Identity.Lanes)
-	err = i.Run(ctx)
+	err = d.serve(ctx, i.Run)
 	h.set(func() error { return errors.New("stopping") })
 	if err = unlessEnded(ctx, err); err == nil {
 		log.Info("stopped")
@@ -134,15 +157,39 @@ func stages(works []Work) string {
 	return strings.Join(names, ",")
 }
 
-func readiness(js jetstream.JetStream, i *Instance) error {
-	if s := js.Conn().Status(); s != nats.CONNECTED {
+func readiness(d *Deployment, i *Instance) error {
+	if s := d.JS.Conn().Status(); s != nats.CONNECTED {
 		return fmt.Errorf("the connection to NATS is %s", strings.ToLower(s.String()))
+	}
+	if d.Server != nil {
+		if err := d.Server.Ready(); err != nil {
+			return err
+		}
 	}
 	return i.Ready()
 }
 
+// serve runs work, and the server of the deployment beside it, until the context ends or one of them fails.
+func (d *Deployment) serve(ctx context.Context, work func(context.Context) error) error {
+	if d.Server == nil {
+		return work(ctx)
+	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	served := make(chan error, 1)
+	go func() {
+		defer stop()
+		served <- d.Server.Serve(ctx)
+	}()
+	err := work(ctx)
+	stop()
+	return errors.Join(err, <-served)
+}
+
 // health answers those who watch over the process.
 type health struct {
+	metrics http.Handler
+
 	mu    sync.Mutex
 	ready func() error
 }
@@ -166,6 +213,7 @@ func (h *health) handler() http.Handler {
 		}
 		fmt.Fprintln(w, "ready")
 	})
+	mux.Handle("GET /metrics", h.metrics)
 	return mux
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
@@ -22,9 +23,12 @@ type Deployment struct {
 	Instance string // unique among all live instances
 	Version  string // of this program, for those who look at it; may be empty
 	Log      *slog.Logger
+	Server   Server // that runs beside the stages, for [Process.Run]; may be nil
 
 	// owned reports whether the owner of a partition may live. An [Instance] sets it; without one nobody else lives.
 	owned func(stage string, partition int, owner string) bool
+
+	observer *observer // nil if nobody looks; set by [Process.Run]
 }
 
 // A Stage says what a partition of a stage is.
@@ -38,6 +42,9 @@ type Stage[P runner.Processor] struct {
 	Oldest    uint32
 	Anew      bool
 	New       func(generation uint64) P
+
+	// Tally tells what a processor has counted and holds, if anybody looks. It is called at each commit; it may be nil.
+	Tally func(P) Tally
 }
 
 // A Partition is one partition of a stage on a deployment. It runs once.
@@ -47,9 +54,11 @@ type Partition[P runner.Processor] struct {
 	js        jetstream.JetStream
 	input     string              // stream, empty if the input is none
 	source    *tvjetstream.Source // nil if the input is no stream
+	outside   runner.Source       // then this is it
 	sink      *tvjetstream.Sink
 	config    runner.Config
 	processor P
+	observed  *run // nil if nobody looks
 }
 
 // Open prepares a partition. Close it when Run has returned.
@@ -63,6 +72,7 @@ func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*
 		return nil, fmt.Errorf("open the outputs of %s: %w", s.Name, err)
 	}
 	source := s.Source
+	p.outside = s.Source
 	if source == nil {
 		p.js, p.input = d.JS, s.Input
 		p.source = tvjetstream.NewSource(d.JS, s.Input, tvjetstream.SourceConfig{})
@@ -70,17 +80,60 @@ func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*
 	}
 	p.config = runner.Config{
 		Stage: s.Name, Partition: strconv.Itoa(s.Partition), Instance: d.Instance, Constants: s.Constants,
-		Version: s.Version, Oldest: s.Oldest, Anew: s.Anew, Source: source, Sink: &outputs{Sink: p.sink, log: d.Log}, Store: store, Log: d.Log, Stats: &p.Stats,
+		Version: s.Version, Oldest: s.Oldest, Anew: s.Anew, Source: source,
+		Sink: &outputs{Sink: p.sink, log: cmp.Or(d.Log, slog.Default()), patience: roomPatience}, Store: store, Log: d.Log, Stats: &p.Stats,
 		New: func(generation uint64) runner.Processor {
 			p.processor = s.New(generation)
 			return p.processor
 		},
+	}
+	if d.observer != nil {
+		if err := p.observe(ctx, d, s); err != nil {
+			p.Close()
+			return nil, err
+		}
 	}
 	if d.owned != nil {
 		p.config.Owned = func(owner string) bool { return d.owned(s.Name, s.Partition, owner) }
 	}
 	disturb(&p.config)
 	return p, nil
+}
+
+// observe shows what the partition does.
+func (p *Partition[P]) observe(ctx context.Context, d *Deployment, s Stage[P]) error {
+	r := d.observer.open(&run{
+		place: place{s.Name, p.config.Partition}, input: p.input, stats: &p.Stats, conflicts: p.sink.Conflicts,
+	})
+	p.observed = r
+	p.config.Sink = countingSink{p.config.Sink, r}
+	begin := p.config.New
+	p.config.New = func(generation uint64) runner.Processor {
+		r.loaded()
+		return begin(generation)
+	}
+	p.config.Observe = func(runner.Processor) func(time.Duration) {
+		var t Tally
+		if s.Tally != nil {
+			t = s.Tally(p.processor)
+		}
+		return r.snapshot(t)
+	}
+	if !d.observer.telemetry.Tracing() {
+		return nil
+	}
+	root := ""
+	if s.Source != nil { // it reads from outside, where traces begin
+		deployment := tvjetstream.NewSource(d.JS, tvjetstream.BucketStream(tvjetstream.DeploymentBucket), tvjetstream.SourceConfig{})
+		defer deployment.Close()
+		info, err := deployment.Info(ctx)
+		if err != nil {
+			return err
+		}
+		root = info.ID
+	}
+	p.config.Trace = d.observer.telemetry.Trace(s.Name, p.config.Partition, root)
+	return nil
 }
 
 // Run works until the context ends, the input has been drained, or a person must decide; see [runner.Run]. Beside it, what all
@@ -108,20 +161,29 @@ func (p *Partition[P]) Drain() {
 	}
 }
 
-// outputs says at once when an output with Once meets other bytes. It must never happen, and whoever finds it may not live long
-// enough to be asked.
+// roomPatience is how long outputs wait before that is said: a reader that is merely slow makes room with each of its commits.
+const roomPatience = 30 * time.Second
+
+// outputs says when outputs wait, which the sink does without a word, and at once when an output with Once meets other bytes. That
+// must never happen, and whoever finds it may not live long enough to be asked.
 type outputs struct {
 	*tvjetstream.Sink
-	log  *slog.Logger
-	told uint64
+	log      *slog.Logger
+	told     uint64
+	patience time.Duration
 }
 
 func (o *outputs) Put(ctx context.Context, all ...runner.Output) (int, error) {
+	subject, producer, input := all[0].Subject, all[0].Producer, all[0].Number.Seq
+	waits := time.AfterFunc(o.patience, func() {
+		o.log.Warn("outputs wait: their streams, or the server, have no room", "of", producer, "input", input, "subject", subject)
+	})
+	defer waits.Stop()
 	n, err := o.Sink.Put(ctx, all...)
 	if now := o.Conflicts(); now > o.told {
 		o.told = now
-		cmp.Or(o.log, slog.Default()).Error("an insight event was stored before with other bytes, which stay",
-			"insight_conflict", now, "of", all[0].Producer, "input", all[0].Number.Seq)
+		o.log.Error("an insight event was stored before with other bytes, which stay",
+			"insight_conflict", now, "of", producer, "input", input)
 	}
 	return n, err
 }
@@ -140,5 +202,11 @@ func (p *Partition[P]) Close() {
 	if p.source != nil {
 		p.source.Close()
 	}
+	if c, ok := p.outside.(interface{ Close() }); ok {
+		c.Close()
+	}
 	p.sink.Close()
+	if p.observed != nil {
+		p.observed.close()
+	}
 }

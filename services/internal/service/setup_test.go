@@ -70,6 +70,7 @@ type fleet struct {
 	world *broker.Broker
 	js    jetstream.JetStream // of the test
 	sent  [partitions]int
+	also  []Work // of all nodes
 }
 
 func newFleet(t *testing.T, ttl time.Duration) *fleet {
@@ -148,7 +149,7 @@ func (f *fleet) node(name string, change ...func(*toy)) *node {
 	n := &node{name: name, proxy: newProxy(f.t, f.address()), log: new(logs), done: make(chan error, 1)}
 	_, js := f.connect(n.proxy.address())
 	d := &Deployment{JS: js, Instance: name, Log: slog.New(slog.NewTextHandler(n.log, nil))}
-	n.Instance = NewInstance(d, Work{Stage: "toy", Partitions: partitions, Open: func(ctx context.Context, p int) (Part, error) {
+	n.Instance = NewInstance(d, append(slices.Clone(f.also), Work{Stage: "toy", Partitions: partitions, Open: func(ctx context.Context, p int) (Part, error) {
 		return Open(ctx, d, Stage[*toy]{
 			Name: "toy", Partition: p, Input: tvjetstream.EventsStream(p), Constants: "v1",
 			New: func(uint64) *toy {
@@ -159,7 +160,7 @@ func (f *fleet) node(name string, change ...func(*toy)) *node {
 				return toy
 			},
 		})
-	}})
+	}})...)
 	n.haltTime = 200 * time.Millisecond
 	ctx, cancel := context.WithCancel(context.Background())
 	n.stop = cancel

@@ -14,6 +14,10 @@ import (
 // small requests.
 const trimEvery = 5 * time.Second
 
+// trimAnyway is how many turns may pass before a stream is trimmed although its reader has committed nothing more: a minute.
+// Who holds it may have been taken out of the readers, and with the stream full nobody would ever commit more.
+const trimAnyway = 12
+
 // trimAfterCommits trims a stream when its reader has committed more, until the context ends. The slowest reader is the one
 // whose commit makes room, so nobody has to wait for others. A trim that fails is tried again: it only makes room.
 func trimAfterCommits(
@@ -22,14 +26,14 @@ func trimAfterCommits(
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	trimmed := uint64(0)
-	for {
+	for turns := 1; ; turns++ {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
 		at := committed.Load()
-		if at == trimmed {
+		if at == trimmed && turns < trimAnyway {
 			continue
 		}
 		if _, err := tvjetstream.Trim(ctx, js, stream); err != nil {
@@ -38,6 +42,6 @@ func trimAfterCommits(
 			}
 			continue
 		}
-		trimmed = at
+		trimmed, turns = at, 0
 	}
 }

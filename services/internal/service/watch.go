@@ -52,11 +52,8 @@ func (i *Instance) watch(ctx context.Context, ttl time.Duration) {
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil {
-			d.since = time.Now()
-			if i.known() {
-				i.deployment.Log.Warn("cannot see who works on what; everything stays as it is", "err", err)
-			}
+		if err != nil && i.known() {
+			i.deployment.Log.Warn("cannot see who works on what; what cannot be seen stays as it is", "err", err)
 		}
 		i.looked(err)
 		select {

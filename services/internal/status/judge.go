@@ -150,6 +150,10 @@ func (s *Status) headline() {
 				lag = max(lag, p.Lag)
 			}
 		}
+		if s.Accounts.Total == 0 {
+			s.Headline = "healthy, but no event has come yet: the log of ingest says what it finds, and its metric trailvane_objects_skipped_total what is no log"
+			return
+		}
 		text := "healthy: " + model.Plural(uint64(s.Accounts.Total), "account", "accounts")
 		if n := s.Accounts.Learning; n > 0 {
 			text += fmt.Sprintf(" (%d still learning)", n)

@@ -70,7 +70,8 @@ func (l *look) streams() {
 // ours reports whether a stream belongs to a deployment; others may share the account.
 func ours(name string) bool {
 	if bucket, ok := strings.CutPrefix(name, "KV_"); ok {
-		return bucket == jetstream.DeploymentBucket || bucket == jetstream.MembersBucket || strings.HasPrefix(bucket, "STATE_")
+		return bucket == jetstream.DeploymentBucket || bucket == jetstream.MembersBucket ||
+			bucket == jetstream.PushBucket || strings.HasPrefix(bucket, "STATE_")
 	}
 	switch name {
 	case jetstream.InsightsStream, jetstream.DeadStream, jetstream.MetricsStream:

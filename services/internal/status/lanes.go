@@ -2,9 +2,11 @@ package status
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/trailvane/trailvane/pipeline/decode/formats"
+	"github.com/trailvane/trailvane/pipeline/ingest"
 	"github.com/trailvane/trailvane/pipeline/jetstream"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/internal/dead"
@@ -57,11 +59,37 @@ func (l *look) lane(ctx context.Context, n int) (Lane, error) {
 	case !end.Before(lane.LastRecord): // it is the last record
 		lane.State = Ended
 	case l.At.Sub(lane.LastRecord) > quietLane:
-		lane.State = Silent
+		over, err := l.over(ctx, n)
+		if err != nil {
+			return lane, err
+		}
+		if lane.State = Silent; over {
+			lane.State = Ended
+		}
 	default:
 		lane.State = Fed
 	}
 	return lane, nil
+}
+
+// over reports whether a lane's input has ended, which the plan of its connector knows when its stream is trimmed.
+func (l *look) over(ctx context.Context, n int) (over bool, err error) {
+	plan, planned := l.ingest[ingest.PlanPartition(n)]
+	if !planned {
+		return false, nil
+	}
+	for _, key := range ingest.LastPages(plan.Keys) {
+		found := false
+		err := jetstream.ReadState(ctx, l.js, ingestStage, ingest.PlanPartition(n), plan.Generation, key, func(_ string, page []byte) (err error) {
+			found = true
+			over, err = ingest.IsOver(page, plan.Seq, l.ingest[strconv.Itoa(n)].Seq)
+			return err
+		})
+		if found || err != nil {
+			return over, err
+		}
+	}
+	return false, nil
 }
 
 // dead counts the dead letters by stage, and the newest of them by reason.

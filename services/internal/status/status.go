@@ -254,7 +254,8 @@ type look struct {
 	options Options
 
 	contents   map[string]jetstream.Content
-	generation map[place]uint64 // of each partition that may have state
+	ingest     map[string]jetstream.Saved // checkpoints of lanes and of their plans
+	generation map[place]uint64           // of each partition that may have state
 	members    members
 	newest     map[int]schemas.Minute // of each lane that has fed accounts: minute of its last event
 }
@@ -288,6 +289,7 @@ func (l *look) stages(ctx context.Context) error {
 			l.members = members{}
 		}
 	}
+	l.ingest = saved[ingestStage]
 	l.Instances = l.members.instances()
 	if l.contents, err = jetstream.Contents(ctx, l.js); err != nil {
 		return err

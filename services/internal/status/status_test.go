@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"maps"
 	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -22,6 +23,7 @@ import (
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/aggregator"
 	"github.com/trailvane/trailvane/services/detector"
+	"github.com/trailvane/trailvane/services/ingest"
 	"github.com/trailvane/trailvane/services/internal/broker"
 	"github.com/trailvane/trailvane/services/internal/service"
 	"github.com/trailvane/trailvane/services/internal/stages"
@@ -265,6 +267,48 @@ func TestALaneAfterTrimming(t *testing.T) {
 	l := w.read(11*time.Minute, status.Options{}).Lanes[0]
 	if l.State != status.Silent || !l.LastRecord.Equal(before.Lanes[0].LastRecord) || !l.LastChunk.IsZero() {
 		t.Errorf("got lane %+v, want one that is silent since %v", l, before.Lanes[0].LastRecord)
+	}
+}
+
+// Of a bounded input it is known that it is over, also when its last record is gone.
+func TestABoundedLaneAfterTrimming(t *testing.T) {
+	w := start(t)
+	w.deploy()
+	logs := t.TempDir()
+	for i, account := range []string{"111111111111", "222222222222"} { // two objects, so that the last is not the only one
+		line := []byte(record(account, "eu-west-1", time.Now().Add(-time.Minute)) + "\n")
+		if err := os.WriteFile(filepath.Join(logs, fmt.Sprint(i, ".json")), line, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := *w.Deployment
+	d.Identity.Lanes = 1 // a bounded input has one
+	lane, err := ingest.Open(t.Context(), &d, ingest.Config{Paths: []string{logs}, Remember: true, Dir: t.TempDir(), End: new(schemas.End)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lane.Close()
+	if s := w.read(11*time.Minute, status.Options{}); s.Lanes[0].State == status.Ended {
+		t.Errorf("got lane %+v before it was read", s.Lanes[0])
+	}
+	if err := lane.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	one := w.as("one")
+	w.run(one, works(one)...)
+	w.wait("all is read", settled)
+	if l := w.read(11*time.Minute, status.Options{}).Lanes[0]; l.State != status.Ended {
+		t.Errorf("got lane %+v", l)
+	}
+	raw, err := w.JS.Stream(t.Context(), jetstream.RawStream(0))
+	if err == nil {
+		err = raw.Purge(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := w.read(11*time.Minute, status.Options{}); s.Lanes[0].State != status.Ended || slices.Contains(kindsOf(s), status.SilentLane) {
+		t.Errorf("trimmed: got lane %+v, problems %v", s.Lanes[0], s.Problems)
 	}
 }
 

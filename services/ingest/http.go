@@ -1,0 +1,367 @@
+package ingest
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/trailvane/trailvane/pipeline/decode/formats"
+	"github.com/trailvane/trailvane/pipeline/ingest"
+	"github.com/trailvane/trailvane/schemas"
+	"github.com/trailvane/trailvane/services/internal/service"
+)
+
+const (
+	// maxRequests bounds the requests that are worked on at once, and with them connections that wait and buffers of 1 MiB.
+	maxRequests = 128
+
+	// keptBytes bounds the bodies that are held in memory at once; one of the greatest size always fits.
+	keptBytes = 256 << 20
+
+	// storeTime is how long a group of requests is tried to be stored. answerTime is longer: then it is known.
+	storeTime  = 15 * time.Second
+	answerTime = 2*storeTime + 5*time.Second // the group before may take as long
+
+	// Bounds of slow clients: who sends 16 MiB in two minutes has 1 Mbit/s.
+	headerTime = 10 * time.Second
+	bodyTime   = 2 * time.Minute
+	idleTime   = 2 * time.Minute
+
+	// maxHeaderBytes bounds the header of a request: a token and some words.
+	maxHeaderBytes = 16 << 10
+
+	// retryAfter tells when to come again, seconds: a full stream is trimmed every five, and a broker comes back within as long.
+	retryAfter = "5"
+)
+
+// DefaultMaxBody is the largest body, uncompressed, unless it is said otherwise.
+const DefaultMaxBody = 16 << 20
+
+// connectorName decides the lanes of sources, so it stays the same for ever.
+const connectorName = "http"
+
+// HTTPConfig says how events are taken by HTTP.
+type HTTPConfig struct {
+	Address string
+	Tokens  []Token // none: only requests from this host are taken, and Address must be a loopback one
+	MaxBody int64   // bytes, uncompressed, up to [ingest.MaxBody]; DefaultMaxBody if zero
+}
+
+// HTTP is the connector into which others push. Everything that it answers with 202 is stored.
+type HTTP struct {
+	config   HTTPConfig
+	lanes    int
+	listener net.Listener
+	nc       *nats.Conn
+	log      *slog.Logger
+	pushers  []*pusher
+	slots    chan struct{}
+	kept     atomic.Int64 // bytes of bodies in memory
+	readers  sync.Pool    // of *ingest.BodyReader
+	serving  atomic.Bool
+}
+
+// ListenHTTP begins to listen. Serve it.
+func ListenHTTP(ctx context.Context, d *service.Deployment, c HTTPConfig) (*HTTP, error) {
+	c.MaxBody = cmp.Or(c.MaxBody, DefaultMaxBody)
+	if c.MaxBody < 1 || c.MaxBody > ingest.MaxBody {
+		return nil, fmt.Errorf("a body of %d bytes: up to %d are possible", c.MaxBody, ingest.MaxBody)
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", c.Address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for events at %s: %w", c.Address, err)
+	}
+	if a, ok := listener.Addr().(*net.TCPAddr); len(c.Tokens) == 0 && (!ok || !a.IP.IsLoopback()) {
+		listener.Close()
+		return nil, fmt.Errorf("listen for events at %s: without a token only an address of this host, such as 127.0.0.1:8081, is "+
+			"possible; name a file of tokens", c.Address)
+	}
+	h := &HTTP{
+		config: c, lanes: d.Identity.Lanes, listener: listener, nc: d.JS.Conn(), log: cmp.Or(d.Log, slog.Default()).With("stage", Bucket),
+		slots:   make(chan struct{}, maxRequests),
+		readers: sync.Pool{New: func() any { return new(ingest.BodyReader) }},
+	}
+	owner := d.Instance + "-" + strconv.FormatUint(rand.Uint64(), 36) // another one after a restart
+	for lane := range h.lanes {
+		p, err := newPusher(d, lane, owner, h.log)
+		if err != nil {
+			listener.Close()
+			return nil, err
+		}
+		h.pushers = append(h.pushers, p)
+	}
+	return h, nil
+}
+
+// Address returns where it listens.
+func (h *HTTP) Address() string { return h.listener.Addr().String() }
+
+// Ready returns nil while requests are taken.
+func (h *HTTP) Ready() error {
+	if !h.serving.Load() {
+		return errors.New("events are not taken by HTTP yet")
+	}
+	return nil
+}
+
+// Serve takes requests until the context ends. Those that are being worked on then have a few seconds to be answered.
+func (h *HTTP) Serve(ctx context.Context) error {
+	pushing, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	defer running.Wait()
+	defer stop()
+	for _, p := range h.pushers {
+		running.Go(func() { p.run(pushing) })
+	}
+	s := &http.Server{
+		Handler: h.handler(), MaxHeaderBytes: maxHeaderBytes,
+		ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, WriteTimeout: bodyTime + answerTime, IdleTimeout: idleTime,
+		ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelDebug), // what clients do wrong is their business
+	}
+	ended := make(chan error, 1)
+	running.Go(func() { ended <- s.Serve(h.listener) })
+	h.log.Info("events are taken by HTTP", "address", h.Address(), "tokens", len(h.config.Tokens))
+	h.serving.Store(true)
+	defer h.serving.Store(false)
+	select {
+	case err := <-ended:
+		return fmt.Errorf("take events by HTTP: %w", err)
+	case <-ctx.Done():
+	}
+	h.serving.Store(false)
+	const stopTime = 3 * time.Second // as long as other stages take to commit; who is cut off comes again with the same key
+	last, cancel := context.WithTimeout(pushing, stopTime)
+	defer cancel()
+	if s.Shutdown(last) != nil {
+		_ = s.Close()
+	}
+	return nil
+}
+
+func (h *HTTP) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/events/{format}", h.events)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// A refusal is an answer that is no success.
+type refusal struct {
+	status int
+	code   string // one of a closed list, for programs
+	text   string // for people
+	again  bool   // the same request may succeed later
+}
+
+func (e *refusal) Error() string { return e.text }
+
+func refuse(status int, code, format string, args ...any) *refusal {
+	return &refusal{status: status, code: code, text: fmt.Sprintf(format, args...)}
+}
+
+func later(status int, code, format string, args ...any) *refusal {
+	e := refuse(status, code, format, args...)
+	e.again = true
+	return e
+}
+
+// errCrowded ends the reading of a body for which there is no memory now.
+var errCrowded = later(http.StatusTooManyRequests, "busy", "too much is being sent at once; come again")
+
+// events takes a request.
+func (h *HTTP) events(w http.ResponseWriter, r *http.Request) {
+	res, err := h.take(w, r)
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		var e *refusal
+		if !errors.As(err, &e) {
+			e = refuse(http.StatusBadRequest, "unreadable", "the body could not be read: %v", err)
+		}
+		if e.again {
+			w.Header().Set("Retry-After", retryAfter)
+		}
+		if e.status == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="trailvane"`)
+		}
+		w.WriteHeader(e.status)
+		_ = json.NewEncoder(w).Encode(map[string]any{"error": map[string]string{"code": e.code, "message": e.text}})
+		return
+	}
+	w.WriteHeader(http.StatusAccepted)
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"accepted": res.answer.Accepted, "refused": res.answer.Refused, "format": res.answer.Format, "repeated": res.repeated,
+	})
+}
+
+// sourceName is what may name a source.
+var sourceName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+// keyText is what may be in an idempotency key: printable ASCII, as a UUID or a quoted string.
+var keyText = regexp.MustCompile(`^[!-~]{1,255}$`)
+
+// take reads, stores and answers.
+func (h *HTTP) take(w http.ResponseWriter, r *http.Request) (result, error) {
+	token, err := h.authorize(r)
+	if err != nil {
+		return result{}, err
+	}
+	select {
+	case h.slots <- struct{}{}:
+		defer func() { <-h.slots }()
+	default:
+		return result{}, errCrowded
+	}
+	format := r.PathValue("format")
+	if format == "auto" {
+		format = ""
+	} else if _, ok := formats.ByName(format); !ok {
+		return result{}, refuse(http.StatusNotFound, "unknown_format", "no format is called %q; 'auto' finds it out", clip(format))
+	}
+	source := cmp.Or(r.URL.Query().Get("source"), token.Name, "default")
+	if !sourceName.MatchString(source) {
+		return result{}, refuse(http.StatusBadRequest, "bad_source", "source: letters, digits, dots, _ and - are possible, at most 64")
+	}
+	key, given := "", r.Header.Values("Idempotency-Key")
+	if len(given) > 0 {
+		if key = given[0]; len(given) > 1 || !keyText.MatchString(key) {
+			return result{}, refuse(http.StatusBadRequest, "bad_key", "Idempotency-Key: one, of 1 to 255 printable ASCII characters without spaces")
+		}
+	}
+	if !h.nc.IsConnected() {
+		return result{}, later(http.StatusServiceUnavailable, "away", "the broker cannot be reached; come again")
+	}
+	p := h.pushers[ingest.Lane(connectorName, source, h.lanes)]
+	g := &push{done: make(chan result, 1)}
+	defer func() { h.kept.Add(-int64(g.size)) }()
+	if err := h.read(w, r, g, source, format, key); err != nil {
+		return result{}, err
+	}
+	g.subject = schemas.RawSubject(p.lane, g.body.Format)
+	select {
+	case p.waiting <- g: // it has room for all that are worked on
+	default:
+		return result{}, errCrowded
+	}
+	patience := time.NewTimer(answerTime)
+	defer patience.Stop()
+	select {
+	case res := <-g.done:
+		return res, h.failure(res.err)
+	case <-patience.C:
+	}
+	return result{}, h.failure(errAway)
+}
+
+// failure says what an error means to the client.
+func (h *HTTP) failure(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errFull):
+		return later(http.StatusTooManyRequests, "full", "raw input is full, because what follows is slower; nothing was stored, come again")
+	case errors.Is(err, errOtherKey):
+		return refuse(http.StatusUnprocessableEntity, "key_reused", "this Idempotency-Key came with another body before")
+	}
+	return later(http.StatusServiceUnavailable, "away",
+		"the broker did not say in time that it has stored the request; come again with the same key, or the same body without one")
+}
+
+// encodings are the content encodings. What the body is shows in its first bytes anyway; the list is for who sends another one.
+var encodings = []string{"", "identity", "gzip", "x-gzip", "zstd"}
+
+// read reads the body.
+func (h *HTTP) read(w http.ResponseWriter, r *http.Request, g *push, source, format, key string) error {
+	if coding := strings.ToLower(strings.Join(r.Header.Values("Content-Encoding"), ",")); !slices.Contains(encodings, coding) {
+		w.Header().Set("Accept-Encoding", "gzip, zstd, identity")
+		return refuse(http.StatusUnsupportedMediaType, "unknown_encoding", "Content-Encoding: gzip, zstd and identity are possible")
+	}
+	tooLarge := refuse(http.StatusRequestEntityTooLarge, "too_large", "the body is larger than %d bytes, uncompressed", h.config.MaxBody)
+	if r.ContentLength > h.config.MaxBody {
+		return tooLarge
+	}
+	reader := h.readers.Get().(*ingest.BodyReader)
+	defer h.readers.Put(reader)
+	hash := sha256.New()
+	in := io.TeeReader(http.MaxBytesReader(w, r.Body, h.config.MaxBody), hash)
+	// Chunks name what they came in. The name must not depend on the body, which is not known yet.
+	object := connectorName + "/" + source
+	if key != "" {
+		object += "/" + key
+	}
+	var err error
+	g.body, err = reader.Read(in, ingest.BodyConfig{
+		Object: object, Format: format, Max: h.config.MaxBody, Detect: formats.Detect,
+		Grow: func(n int) error {
+			g.size += n
+			if h.kept.Add(int64(n)) > max(keptBytes, 2*h.config.MaxBody) {
+				return errCrowded
+			}
+			return nil
+		},
+	})
+	if err == nil {
+		_, err = io.Copy(io.Discard, in) // behind the compressed data, if anything
+	}
+	var large *http.MaxBytesError
+	switch {
+	case err == nil:
+	case errors.Is(err, ingest.ErrBodyTooLarge), errors.As(err, &large):
+		return tooLarge
+	case errors.Is(err, ingest.ErrBodyCorrupt):
+		return refuse(http.StatusBadRequest, "corrupt", "%v", err)
+	case errors.Is(err, ingest.ErrNoRecord):
+		return refuse(http.StatusBadRequest, "no_record", "no record, that is no JSON object, is in the body")
+	case errors.Is(err, ingest.ErrUnknownFormat):
+		return refuse(http.StatusBadRequest, "format_not_found", "no format knows the first records; name it in the path")
+	default:
+		return err
+	}
+	sum := hash.Sum(nil)
+	g.sum = hex.EncodeToString(sum[:8])
+	// Without a key the body is one: it is the same request if it is the same body.
+	k := sha256.New()
+	for _, part := range []string{source, r.PathValue("format"), key, cmp.Or(key, string(sum))} {
+		fmt.Fprintf(k, "%d:%s", len(part), part)
+	}
+	g.key = hex.EncodeToString(k.Sum(nil)[:16])
+	return nil
+}
+
+// authorize returns the token of a request.
+func (h *HTTP) authorize(r *http.Request) (Token, error) {
+	if len(h.config.Tokens) == 0 {
+		if r.Header.Get("Origin") != "" { // a page in somebody's browser, which can reach this host's own addresses, too
+			return Token{}, refuse(http.StatusForbidden, "browser", "requests from web pages are not taken without a token")
+		}
+		return Token{}, nil
+	}
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if t, ok := match(h.config.Tokens, strings.TrimSpace(secret)); ok && strings.EqualFold(scheme, "Bearer") {
+		return t, nil
+	}
+	return Token{}, refuse(http.StatusUnauthorized, "no_token", "Authorization: Bearer and a token that is known")
+}
+
+// clip bounds what a client sees of what it has sent.
+func clip(s string) string { return s[:min(len(s), 64)] }
