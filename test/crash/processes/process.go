@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -19,6 +20,7 @@ type process struct {
 	name  string
 	stage string
 	cmd   *exec.Cmd
+	log   string
 	begun time.Time
 	fault string // file that arms it
 
@@ -47,7 +49,7 @@ func start(log string, env []string, name string, args ...string) (*process, err
 		return nil, err
 	}
 	defer out.Close() // the process has its own
-	p := &process{cmd: exec.Command(name, args...), begun: time.Now(), ended: make(chan struct{})}
+	p := &process{cmd: exec.Command(name, args...), begun: time.Now(), ended: make(chan struct{}), log: log}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
@@ -63,6 +65,17 @@ func start(log string, env []string, name string, args ...string) (*process, err
 		close(p.ended)
 	}()
 	return p, nil
+}
+
+// spoke reports whether the process has written anything into its log.
+func (p *process) spoke() bool {
+	b, err := os.ReadFile(p.log)
+	if err != nil {
+		return true
+	}
+	head := fmt.Sprintf("--- process %d: ", p.cmd.Process.Pid)
+	_, own, _ := strings.Cut(string(b), head)
+	return strings.Count(own, "\n") > 1
 }
 
 // signal sends a signal, and does nothing if the process has ended.

@@ -30,7 +30,6 @@ const (
 	startTime   = 20 * time.Second       // until deployed
 	stepTime    = 12 * time.Second       // that an armed instance has to come to its step: commits are 5 s apart
 	wakeTime    = 500 * time.Millisecond // after which what a sleeper had on its lips has been said
-	youngest    = 5 * time.Second        // within which SIGTERM may still end a process as if it knew no signals
 	stopTime    = 15 * time.Second       // that an instance has to leave: a commit takes 2 s at most
 	settleTime  = 3 * time.Minute        // until everything is read when all faults are healed
 	mostDeaths  = 20                     // by themselves, after which the run is given up
@@ -406,8 +405,8 @@ func (w *world) stop(p *process) {
 		p.kill()
 		return
 	}
-	// One that has only just been started knows no signals yet.
-	if !p.cmd.ProcessState.Success() && p.at.Sub(p.begun) > youngest {
+	// One that has only just been started, or has had no processor yet, knows no signals.
+	if !p.cmd.ProcessState.Success() && p.spoke() {
 		w.fail("%s ended after SIGTERM: %s", p.name, p.cmd.ProcessState)
 	}
 }
