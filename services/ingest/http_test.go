@@ -410,7 +410,7 @@ func TestHTTPClients(t *testing.T) {
 					switch {
 					case err != nil:
 						cut.Add(1)
-						time.Sleep(5 * time.Millisecond) // a client's pause, while the server may be away
+						<-time.After(5 * time.Millisecond) // a client's pause, while the server may be away
 					case r.Status == 202:
 						done = true
 						if r.Accepted != 1 {

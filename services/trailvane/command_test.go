@@ -48,7 +48,7 @@ func TestWrongUsage(t *testing.T) {
 		"poll":                {args: "ingest --poll 1ms logs", want: "--poll=1ms: 100ms to 1h"},
 		"standard input":      {args: "serve -", want: "standard input cannot be read again"},
 		"pattern":             {args: "ingest logs/[", want: "pattern logs/[: syntax error"},
-		"nothing to read":     {args: "ingest", want: `expected "<path> ..."`},
+		"nothing to read":     {args: "ingest", want: "name paths to follow, or --http, or both"},
 		"embedded replicas":   {args: "serve --replicas 3", want: "the embedded server is one"},
 		"sync":                {args: "serve --sync sometimes", want: "--sync=sometimes: 'always', or a time"},
 		"port":                {args: "serve --port 70000", want: "--port=70000"},
