@@ -18,10 +18,11 @@ test: ## Run all tests
 	go test -timeout 10m work
 
 # Only what starts goroutines, and what it runs: nothing else in the pipeline may, as test/layers checks. A race shows
-# in a few replays as well as in a hundred. The tests of test/e2e run another binary, and would see nothing of it.
+# in a few replays as well as in a hundred. The tests of test/e2e run another binary, and would see nothing of it, and
+# TestLive runs the whole pipeline for minutes under the detector, of which each part has tests of its own here.
 .PHONY: race
 race: ## Run the tests of what is concurrent with the race detector
-	go test -race -timeout 20m ./pipeline/jetstream ./pipeline/memory ./pipeline/runner/... $$(go list ./services/... | grep -v /simulate)
+	go test -race -timeout 20m -skip '^TestLive$$' ./pipeline/jetstream ./pipeline/memory ./pipeline/runner/... $$(go list ./services/... | grep -v /simulate)
 	go test -race -timeout 20m ./test/crash -skip Mistakes -rapid.checks=10
 
 .PHONY: fuzz
