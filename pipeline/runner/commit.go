@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/trailvane/trailvane/schemas"
 )
 
@@ -33,7 +35,7 @@ func (l *loop) commitIfDue(ctx context.Context) error {
 	if l.cp.Seq == l.committed {
 		return nil
 	}
-	if l.bytes >= l.CommitBytes || l.dirty() >= MaxDirty || l.Now().Sub(l.since) >= l.CommitEvery {
+	if l.bytes >= l.CommitBytes || l.dirty() >= MaxDirty || !l.Now().Before(l.due) {
 		return l.launch(ctx)
 	}
 	return nil
@@ -63,13 +65,22 @@ func (l *loop) launch(ctx context.Context) error {
 	cp := l.cp
 	cp.Seen = slices.Clone(cp.Seen)
 	cp.Keys, cp.Sum = l.state.keys(), l.state.sum
-	l.committed, l.since, l.bytes = cp.Seq, l.Now(), 0
+	l.committed, l.due, l.bytes = cp.Seq, l.nextCommit(l.Now()), 0
 	var committed func(time.Duration)
 	if l.Observe != nil {
 		committed = l.Observe(l.processor)
 	}
 	l.fly(ctx, cp, changed, committed)
 	return nil
+}
+
+// nextCommit returns when a commit is due that follows one at the given time: CommitEvery later or earlier, at a moment that differs from
+// partition to partition and stays the same for each. If all partitions of a host made their snapshots together, everything else
+// would wait for that long, every time.
+func (l *loop) nextCommit(last time.Time) time.Time {
+	phase := xxhash.Sum64String(l.Stage+"."+l.Partition) % uint64(l.CommitEvery)
+	since := (uint64(last.UnixNano()) - phase) % uint64(l.CommitEvery)
+	return last.Add(l.CommitEvery - time.Duration(since)) // of the clock of last, which may be monotonic
 }
 
 // fly starts a commit, and has committed called, if it is not nil, when that succeeds.

@@ -70,11 +70,6 @@ func TestRule4_CommitsComeEveryFiveSeconds(t *testing.T) {
 		commits := s.record()
 		ctx, cancel := context.WithCancel(t.Context())
 		done := s.start(ctx)
-		begin := time.Now()
-		after := func(d time.Duration) {
-			<-time.After(time.Until(begin.Add(d)))
-			synctest.Wait()
-		}
 		seqs := func() (all []uint64) {
 			for _, c := range commits() {
 				all = append(all, c.Seq)
@@ -87,25 +82,76 @@ func TestRule4_CommitsComeEveryFiveSeconds(t *testing.T) {
 				t.Errorf("%s: commits at %v, want %v", when, got, want)
 			}
 		}
+		s.publish("first")
+		begin := time.Now() // of the grid: a moment of the partition's own
+		for len(seqs()) < 2 && time.Since(begin) <= 5*time.Second {
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+		}
+		want("within five seconds", 0, 1)
+		begin = time.Now()
+		after := func(d time.Duration) {
+			<-time.After(time.Until(begin.Add(d)))
+			synctest.Wait()
+		}
 		after(time.Second)
 		s.publish("a")
 		after(4 * time.Second)
 		s.publish("b")
 		after(4900 * time.Millisecond)
-		want("before five seconds", 0)
+		want("before five seconds", 0, 1)
 		after(5 * time.Second)
-		want("after five seconds, without another record", 0, 2)
-		after(time.Hour)
-		want("when nothing has come", 0, 2)
-		s.publish("c")
-		after(time.Hour + time.Millisecond)
-		want("when the last commit is long ago", 0, 2, 3)
-		s.publish("d")
+		want("after five seconds, without another record", 0, 1, 3)
 		after(time.Hour + time.Second)
-		want("soon after a commit", 0, 2, 3)
+		want("when nothing has come", 0, 1, 3)
+		s.publish("c")
+		after(time.Hour + 1001*time.Millisecond)
+		want("when the last commit is long ago", 0, 1, 3, 4)
+		s.publish("d")
+		after(time.Hour + 4900*time.Millisecond)
+		want("soon after a commit", 0, 1, 3, 4)
+		after(time.Hour + 5*time.Second)
+		want("at the moment of the partition again", 0, 1, 3, 4, 5)
+		s.publish("e")
+		after(time.Hour + 6*time.Second)
 		cancel()
 		<-done
-		want("at a planned stop", 0, 2, 3, 4)
+		want("at a planned stop", 0, 1, 3, 4, 5, 6)
+	})
+}
+
+// Partitions that are claimed together, and get their records together, commit each at a moment of its own.
+func TestCommitsOfPartitionsAreSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		last := make(map[time.Duration]int)
+		for p := range 16 {
+			s := setup(t, "a")
+			s.config.Partition = fmt.Sprint(p)
+			var at []time.Time
+			inner := s.config.Store
+			s.config.Store = storeWith{Store: inner,
+				commit: func(ctx context.Context, p string, c schemas.Checkpoint, changed map[string][]byte) error {
+					at = append(at, time.Now())
+					return inner.Commit(ctx, p, c, changed)
+				}}
+			ctx, cancel := context.WithCancel(t.Context())
+			done := s.start(ctx)
+			// The next one begins at the same moment of the five seconds.
+			<-time.After(time.Until(begin.Add(time.Duration(p+1) * 10 * time.Second)))
+			synctest.Wait()
+			if len(at) != 2 {
+				t.Fatalf("partition %d: %d commits, want the claim and one", p, len(at))
+			}
+			last[at[1].Sub(begin)%(5*time.Second)/time.Second]++
+			cancel()
+			<-done
+		}
+		for second, n := range last {
+			if n > 8 {
+				t.Errorf("%d of 16 commits come in second %d", n, second)
+			}
+		}
 	})
 }
 

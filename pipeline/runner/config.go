@@ -36,7 +36,7 @@ type Config struct {
 	// New makes an empty processor. Generation is the input sequence at which its state began empty.
 	New func(generation uint64) Processor
 
-	CommitEvery time.Duration    // 5 s if zero
+	CommitEvery time.Duration    // 5 s if zero; sooner once, so that partitions take turns
 	CommitBytes int              // of input, 16 MiB if zero
 	Now         func() time.Time // the commit clock, time.Now if nil; nothing but the moment of a commit depends on it
 	Log         *slog.Logger     // slog.Default() if nil

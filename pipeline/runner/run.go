@@ -54,8 +54,8 @@ type loop struct {
 	size    int      // of their bodies
 
 	committed uint64    // last record in a snapshot that was taken for a commit
-	since     time.Time // when that snapshot was taken
-	bytes     int       // of input, since then
+	due       time.Time // when the next one is
+	bytes     int       // of input, since that one
 	flight    *flight   // the commit in flight, nil if there is none
 
 	flown  schemas.Checkpoint // of the last commit that was started
@@ -178,7 +178,7 @@ func (l *loop) wake(ctx context.Context) (context.Context, context.CancelFunc) {
 	case l.flight != nil:
 		return context.WithCancel(l.flight.flying)
 	case l.cp.Seq != l.committed:
-		return context.WithTimeout(ctx, l.CommitEvery-l.Now().Sub(l.since))
+		return context.WithTimeout(ctx, l.due.Sub(l.Now()))
 	}
 	return context.WithCancel(ctx)
 }

@@ -42,6 +42,12 @@ type delayed struct {
 	bytes   float64 // of RAW, a second
 	starts  map[schemas.InsightType][]time.Duration
 	ends    map[schemas.InsightType][]time.Duration
+	hops    [len(hops)][]time.Duration // of Starts
+}
+
+// hops are the streams on the way back from INSIGHTS, and the stage that writes the stream behind each.
+var hops = [...]struct{ stream, stage string }{
+	{"FINDINGS", "pairer"}, {"WINDOWS", "detectors"}, {"EVENTS", "aggregator"}, {"RAW", "normalizer"},
 }
 
 // benchDelay measures how long it takes from the record that causes an insight event, stored in RAW, to the event, stored in
@@ -184,19 +190,23 @@ func (d *delayed) trace(ctx context.Context, js jetstream.JetStream) (begun, end
 			return err
 		}
 		m := caused{r.Producer, r.Number.Seq, r.Time}
-		for _, kind := range []string{"FINDINGS", "WINDOWS", "EVENTS", "RAW"} {
+		start := i.Details.State == schemas.StartState
+		for h, hop := range hops {
 			partition, err := partitionOf(m.producer)
 			if err != nil {
 				return err
 			}
-			stream := read[kind+"_"+partition]
+			stream := read[hop.stream+"_"+partition]
 			if m.cause == 0 || m.cause >= uint64(len(stream)) {
-				return fmt.Errorf("%s: no cause %d in %s_%s", r.Subject, m.cause, kind, partition)
+				return fmt.Errorf("%s: no cause %d in %s_%s", r.Subject, m.cause, hop.stream, partition)
 			}
-			m = stream[m.cause]
+			after := m.at
+			if m = stream[m.cause]; start {
+				d.hops[h] = append(d.hops[h], after.Sub(m.at))
+			}
 		}
 		of := d.ends
-		if i.Details.State == schemas.StartState {
+		if start {
 			of = d.starts
 		}
 		of[i.Details.Type] = append(of[i.Details.Type], r.Time.Sub(m.at))
@@ -239,6 +249,11 @@ func printDelay(out io.Writer, full, half *delayed) error {
 		starts, ends, atFull = append(starts, half.starts[t]...), append(ends, half.ends[t]...), append(atFull, full.starts[t]...)
 	}
 	line("all", starts, ends, atFull)
+	fmt.Fprintf(w, "\nof a Start, ms, in\tp50\tp99\tmax\n")
+	for h, hop := range slices.Backward(hops[:]) {
+		slices.Sort(half.hops[h])
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", hop.stage, ms(percentile(half.hops[h], 50)), ms(percentile(half.hops[h], 99)), ms(percentile(half.hops[h], 100)))
+	}
 	return w.Flush()
 }
 

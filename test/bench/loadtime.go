@@ -32,7 +32,7 @@ const (
 	loadHours = 26     // in each of which every series is active once: a day, so that the season is there, and a little
 	loadRows  = 500    // of a message
 
-	loadCommit = time.Hour // longer than making a state takes
+	loadCommit = 1000 * time.Hour // longer than making a state takes
 )
 
 // A loading is how long one state takes from the store into memory, verified and claimed, as in every take-over.

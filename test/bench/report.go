@@ -19,10 +19,9 @@ import (
 
 // What was promised, and when the run counts.
 const (
-	goalRate    = 100_000 // events a second, of analyze on two cores
-	minimumRate = 50_000  // what the first version must reach
-	goalRatio   = 1.0     // of the CPU time of the pipeline and the counter
-	maxCounter  = 12.0    // µs per record: a machine on which the counter needs more is busy or too unlike ours
+	goalRate   = 100_000 // events a second, of analyze on two cores
+	goalRatio  = 1.0     // of the CPU time of the pipeline and the counter
+	maxCounter = 12.0    // µs per record: a machine on which the counter needs more is busy or too unlike ours
 )
 
 // A report is all that was measured.
@@ -89,7 +88,7 @@ func (r *report) print(out io.Writer) error {
 
 	fmt.Fprintf(w, "%s\n%d records, median of %d runs\n\n", r.machine, r.records, len(r.analyze))
 	fmt.Fprintf(w, "\tmeasured\tgoal\t\n")
-	fmt.Fprintf(w, "rate, events/s\t%.0f\t≥ %d, now %d\t%s\n", rate, goalRate, minimumRate, verdict(rate >= minimumRate))
+	fmt.Fprintf(w, "rate, events/s\t%.0f\t≥ %d\t%s\n", rate, goalRate, verdict(rate >= goalRate))
 	fmt.Fprintf(w, "pipeline, CPU µs/event, server included\t%.2f\t\t\n", cpu)
 	fmt.Fprintf(w, "plain counter, CPU µs/event, server included\t%.2f\t≤ %g\t%s\n", plain, maxCounter, verdict(plain <= maxCounter))
 	fmt.Fprintf(w, "pipeline / counter\t%.2f\t≤ %g\t%s\n", cpu/plain, goalRatio, verdict(cpu <= goalRatio*plain))
