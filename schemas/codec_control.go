@@ -5,21 +5,30 @@ import "math"
 // The small messages: control records, dead letters and checkpoints. Nothing that they decode aliases a
 // message that was decoded before. The numbers of fields count the version.
 
-const tickFields = 3
+const (
+	tickFields = 5
+	tickOldest = 3 // without the account, for all accounts of the lane
+)
 
 // Append appends the message's wire form to b.
 func (t *Tick) Append(b []byte) []byte {
 	b = appendArray(b, tickFields)
 	b = appendUint(b, tickVersion)
 	b = appendInt(b, int64(t.Lane))
-	return appendInt(b, int64(t.Time))
+	b = appendInt(b, int64(t.Time))
+	b = appendString(b, string(t.Account.Provider))
+	return appendString(b, t.Account.ID)
 }
 
 // Decode reads a message.
 func (t *Tick) Decode(body []byte) error {
 	r := reader{b: body}
-	more := r.open(tickVersion, tickFields)
+	more := r.open(tickVersion, tickOldest)
 	*t = Tick{Lane: r.lane(), Time: r.minute()}
+	if more > 0 {
+		t.Account = Account{Provider: Provider(r.string()), ID: r.string()}
+		more -= tickFields - tickOldest
+	}
 	return r.close(more)
 }
 

@@ -98,7 +98,7 @@ func samples() map[string]message {
 					Rules:     []Rule{{"AttachUserPolicy is done by role terraform", 57, 57, 0.967}}},
 			},
 		},
-		"tick":     &Tick{Lane: 3, Time: 29462740},
+		"tick":     &Tick{Lane: 3, Time: 29462740, Account: Account{Provider: AWS, ID: "123456789012"}},
 		"end":      &End{Lane: 3, Close: true},
 		"settings": &Settings{Lane: 3, Lateness: 15, Learn: Day, Budget: 0.5},
 		"dead_letter": &DeadLetter{Stage: "normalizer", Object: "a.json", Offset: 12, Size: -1, Reason: "malformed",
@@ -127,6 +127,20 @@ func TestCheckpointWithoutAVersion(t *testing.T) {
 	old.Version = 0
 	if !reflect.DeepEqual(got, old) {
 		t.Errorf("got %+v, want %+v", got, old)
+	}
+}
+
+// A tick from before one could be that of an account.
+func TestTickWithoutAnAccount(t *testing.T) {
+	want := samples()["tick"].(*Tick)
+	b := (&Tick{Lane: want.Lane, Time: want.Time}).Append(nil)
+	b[0] -= 2 // two fields less, which are empty strings
+	got := *want
+	if err := got.Decode(b[:len(b)-2]); err != nil {
+		t.Fatal(err)
+	}
+	if got != (Tick{Lane: want.Lane, Time: want.Time}) {
+		t.Errorf("got %+v", got)
 	}
 }
 

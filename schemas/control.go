@@ -18,8 +18,9 @@ const (
 // broker's clock. So a tick that was stored late, because a stream was full or the broker away, says no more than is
 // true.
 type Tick struct {
-	Lane int
-	Time Minute // in RAW what the connector knows, zero if it leaves that to the stored time; set by the normalizer
+	Lane    int
+	Time    Minute  // in RAW what the connector knows, zero if it leaves that to the stored time; set by the normalizer
+	Account Account // the only one whose time it moves; zero for all accounts of the lane
 }
 
 // An End says that a bounded input of a lane is over. It carries no time: it closes the minutes seen, no

@@ -200,11 +200,14 @@ func (p *Processor) flush(kind schemas.PaneKind, emit func(runner.Output)) {
 	})
 }
 
-// tick moves the event time of the quiet regions of a lane. One that has been quiet for so long that no tick moves it gives out
+// tick moves the event time of the quiet regions of a lane, or of one of its accounts. One that has been quiet for so long that no tick moves it gives out
 // the hours that it has: nobody knows whether another will ever be over.
 func (p *Processor) tick(t schemas.Tick, emit func(runner.Output)) {
 	lateness := p.settings.Of(t.Lane).Lateness
 	for _, g := range p.fedBy(t.Lane) {
+		if t.Account.ID != "" && g.account != t.Account {
+			continue
+		}
 		if g.mark.Idle(t.Time) && len(g.hours) > 0 {
 			p.kept.Touch(g.slice)
 			p.release(g, len(g.hours), emit)

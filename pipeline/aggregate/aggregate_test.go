@@ -232,6 +232,17 @@ func TestTickMovesTheRegionsOfItsLane(t *testing.T) {
 	}
 }
 
+func TestTickOfAnAccountMovesNoOther(t *testing.T) {
+	h := newHarness(t)
+	other := schemas.Account{Provider: schemas.AWS, ID: account.ID + "1"}
+	h.events(section(account, "a", 0, event{1000, "A", "1"}))
+	h.events(section(other, "a", 0, event{1000, "A", "1"}))
+	diff(t, []pane{{Kind: "tick", Account: other.ID, Region: "a", Watermark: 1070}}, h.tick(schemas.Tick{Time: 1100, Account: other}))
+	if got := h.tick(schemas.Tick{Lane: 1, Time: 1100, Account: account}); len(got) != 0 {
+		t.Errorf("an account that another lane feeds moved: %v", got)
+	}
+}
+
 func TestEndClosesTheMinutesSeen(t *testing.T) {
 	h := newHarness(t)
 	h.events(section(account, "b", 0, event{1000, "A", "1"}))

@@ -138,6 +138,12 @@ func (p *Processor) Apply(r runner.Record, emit func(runner.Output)) error {
 		if t.Lane = p.lane; t.Time == 0 || t.Time > stored {
 			t.Time = stored
 		}
+		if t.Account.ID != "" {
+			emit(runner.Output{
+				Subject: schemas.EventsControl(Partition(t.Account, p.partitions), schemas.TickControl), Body: t.Append(nil),
+			})
+			return nil
+		}
 		p.control(schemas.TickControl, t.Append(nil), emit)
 	case schemas.EndControl:
 		var e schemas.End

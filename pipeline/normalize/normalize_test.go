@@ -307,6 +307,24 @@ func TestTickIsTheEarlierTime(t *testing.T) {
 	}
 }
 
+func TestTickOfAnAccountGoesToItsPartition(t *testing.T) {
+	for i := range 20 {
+		a := schemas.Account{Provider: schemas.AWS, ID: fmt.Sprint(100000000000 + i)}
+		body := (&schemas.Tick{Account: a}).Append(nil)
+		var subjects []string
+		err := processor(3).Apply(runner.Record{Seq: 1, Subject: "raw.2.tick", Time: stored, Body: body}, func(o runner.Output) {
+			subjects = append(subjects, o.Subject)
+			var tick schemas.Tick
+			if err := tick.Decode(o.Body); err != nil || tick.Account != a || tick.Lane != 2 {
+				t.Errorf("tick %+v (%v), want that of %s in lane 2", tick, err, a)
+			}
+		})
+		if want := []string{fmt.Sprintf("events.%d.tick", normalize.Partition(a, 3))}; err != nil || !slices.Equal(subjects, want) {
+			t.Errorf("%s: outputs %v (%v), want %v", a, subjects, err, want)
+		}
+	}
+}
+
 func TestControlRecordsGoToEveryPartition(t *testing.T) {
 	p := processor(3)
 	for kind, body := range map[schemas.ControlKind][]byte{

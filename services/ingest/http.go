@@ -158,7 +158,8 @@ func (h *HTTP) Serve(ctx context.Context) error {
 
 func (h *HTTP) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /v1/events/{format}", h.events)
+	mux.HandleFunc("POST /v1/events/{format}", func(w http.ResponseWriter, r *http.Request) { answerTo(w, r, h.take) })
+	mux.HandleFunc("POST /v1/tick", func(w http.ResponseWriter, r *http.Request) { answerTo(w, r, h.tick) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -189,9 +190,9 @@ func later(status int, code, format string, args ...any) *refusal {
 // errCrowded ends the reading of a body for which there is no memory now.
 var errCrowded = later(http.StatusTooManyRequests, "busy", "too much is being sent at once; come again")
 
-// events takes a request.
-func (h *HTTP) events(w http.ResponseWriter, r *http.Request) {
-	res, err := h.take(w, r)
+// answerTo answers a request that take has taken.
+func answerTo(w http.ResponseWriter, r *http.Request, take func(http.ResponseWriter, *http.Request) (map[string]any, error)) {
+	answer, err := take(w, r)
 	w.Header().Set("Content-Type", "application/json")
 	if err != nil {
 		var e *refusal
@@ -209,9 +210,7 @@ func (h *HTTP) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusAccepted)
-	_ = json.NewEncoder(w).Encode(map[string]any{
-		"accepted": res.answer.Accepted, "refused": res.answer.Refused, "format": res.answer.Format, "repeated": res.repeated,
-	})
+	_ = json.NewEncoder(w).Encode(answer)
 }
 
 // sourceName is what may name a source.
@@ -220,44 +219,112 @@ var sourceName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 // keyText is what may be in an idempotency key: printable ASCII, as a UUID or a quoted string.
 var keyText = regexp.MustCompile(`^[!-~]{1,255}$`)
 
-// take reads, stores and answers.
-func (h *HTTP) take(w http.ResponseWriter, r *http.Request) (result, error) {
+// enter lets a request in, with the lane of its source, until leave is called.
+func (h *HTTP) enter(r *http.Request) (source string, p *pusher, leave func(), err error) {
 	token, err := h.authorize(r)
 	if err != nil {
-		return result{}, err
+		return "", nil, nil, err
+	}
+	source = cmp.Or(r.URL.Query().Get("source"), token.Name, "default")
+	if !sourceName.MatchString(source) {
+		return "", nil, nil, refuse(http.StatusBadRequest, "bad_source", "source: letters, digits, dots, _ and - are possible, at most 64")
+	}
+	if !h.nc.IsConnected() {
+		return "", nil, nil, later(http.StatusServiceUnavailable, "away", "the broker cannot be reached; come again")
 	}
 	select {
 	case h.slots <- struct{}{}:
-		defer func() { <-h.slots }()
+		return source, h.pushers[ingest.Lane(connectorName, source, h.lanes)], func() { <-h.slots }, nil
 	default:
-		return result{}, errCrowded
+		return "", nil, nil, errCrowded
 	}
+}
+
+// take reads events, and stores them.
+func (h *HTTP) take(w http.ResponseWriter, r *http.Request) (map[string]any, error) {
+	source, p, leave, err := h.enter(r)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	format := r.PathValue("format")
 	if format == "auto" {
 		format = ""
 	} else if _, ok := formats.ByName(format); !ok {
-		return result{}, refuse(http.StatusNotFound, "unknown_format", "no format is called %q; 'auto' finds it out", clip(format))
-	}
-	source := cmp.Or(r.URL.Query().Get("source"), token.Name, "default")
-	if !sourceName.MatchString(source) {
-		return result{}, refuse(http.StatusBadRequest, "bad_source", "source: letters, digits, dots, _ and - are possible, at most 64")
+		return nil, refuse(http.StatusNotFound, "unknown_format", "no format is called %q; 'auto' finds it out", clip(format))
 	}
 	key, given := "", r.Header.Values("Idempotency-Key")
 	if len(given) > 0 {
 		if key = given[0]; len(given) > 1 || !keyText.MatchString(key) {
-			return result{}, refuse(http.StatusBadRequest, "bad_key", "Idempotency-Key: one, of 1 to 255 printable ASCII characters without spaces")
+			return nil, refuse(http.StatusBadRequest, "bad_key", "Idempotency-Key: one, of 1 to 255 printable ASCII characters without spaces")
 		}
 	}
-	if !h.nc.IsConnected() {
-		return result{}, later(http.StatusServiceUnavailable, "away", "the broker cannot be reached; come again")
-	}
-	p := h.pushers[ingest.Lane(connectorName, source, h.lanes)]
 	g := &push{done: make(chan result, 1)}
 	defer func() { h.kept.Add(-int64(g.size)) }()
 	if err := h.read(w, r, g, source, format, key); err != nil {
-		return result{}, err
+		return nil, err
 	}
 	g.subject = schemas.RawSubject(p.lane, g.body.Format)
+	res, err := h.push(p, g)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{
+		"accepted": res.answer.Accepted, "refused": res.answer.Refused, "format": res.answer.Format, "repeated": res.repeated,
+	}, nil
+}
+
+// maxTickAccounts bounds the accounts that one request can tick, and so its records.
+const maxTickAccounts = 100
+
+// tick takes a client's word that everything has been sent that happened in some accounts until now. It says so behind all that
+// was answered before, in the lane of the source. Others who feed the lane have no part in it, since a tick names its account.
+func (h *HTTP) tick(_ http.ResponseWriter, r *http.Request) (map[string]any, error) {
+	source, p, leave, err := h.enter(r)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	names := r.URL.Query()["account"]
+	if len(names) == 0 || len(names) > maxTickAccounts {
+		return nil, refuse(http.StatusBadRequest, "bad_account", "account: 1 to %d are possible, each as aws:123456789012", maxTickAccounts)
+	}
+	accounts := make([]schemas.Account, len(names))
+	for i, name := range names {
+		var ok bool
+		if accounts[i], ok = accountOf(name); !ok {
+			return nil, refuse(http.StatusBadRequest, "bad_account",
+				"account: a provider (%s, %s) and an id, as aws:123456789012", schemas.AWS, schemas.Alibaba)
+		}
+	}
+	slices.SortFunc(accounts, schemas.Account.Compare)
+	accounts = slices.Compact(accounts)
+	g := &push{done: make(chan result, 1), subject: schemas.RawSubject(p.lane, string(schemas.TickControl))}
+	// One in a minute says it all: event time has no parts of minutes. A name of its own keeps the answer of the next minute apart.
+	k := sha256.New()
+	fmt.Fprintf(k, "tick %s %d %q", source, time.Now().Unix()/60, accounts)
+	g.key = hex.EncodeToString(k.Sum(nil)[:16])
+	for _, a := range accounts {
+		g.body.Chunks = append(g.body.Chunks, (&schemas.Tick{Account: a}).Append(nil))
+	}
+	if _, err := h.push(p, g); err != nil {
+		return nil, err
+	}
+	return map[string]any{"accounts": len(accounts)}, nil
+}
+
+// accountID is what may be an account's id.
+var accountID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// accountOf reads an account as [schemas.Account.String] writes it.
+func accountOf(name string) (schemas.Account, bool) {
+	provider, id, _ := strings.Cut(name, ":")
+	a := schemas.Account{Provider: schemas.Provider(provider), ID: id}
+	return a, (a.Provider == schemas.AWS || a.Provider == schemas.Alibaba) && accountID.MatchString(id)
+}
+
+// push has a request stored, and waits for it.
+func (h *HTTP) push(p *pusher, g *push) (result, error) {
 	select {
 	case p.waiting <- g: // it has room for all that are worked on
 	default:

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -141,6 +142,7 @@ type reply struct {
 	Refused  int
 	Format   string
 	Repeated bool
+	Accounts int
 	Error    struct{ Code, Message string }
 }
 
@@ -253,6 +255,51 @@ func TestHTTP(t *testing.T) {
 	err := jetstream.ReadFrom(ctx, p.js, jetstream.DeadStream, "", 0, func(runner.Record) error { letters++; return nil })
 	if letters != 1 || err != nil {
 		t.Errorf("%d dead letters, %v", letters, err)
+	}
+}
+
+func TestHTTPTick(t *testing.T) {
+	p := newPlace(t, 1)
+	h, _ := p.serve(ingest.HTTPConfig{}, 0, nil)
+	send := func(path string) reply {
+		t.Helper()
+		r, err := post(t.Context(), h, path, strings.NewReader(""))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	if r, err := post(t.Context(), h, "/v1/events/auto", strings.NewReader(event("one"))); err != nil || r.Status != 202 {
+		t.Fatal(r, err)
+	}
+	for path, code := range map[string]string{
+		"/v1/tick": "bad_account", "/v1/tick?account=123456789012": "bad_account", "/v1/tick?account=gcp:1": "bad_account",
+		"/v1/tick?account=aws:a.b": "bad_account", "/v1/tick?account=aws:": "bad_account",
+		"/v1/tick?source=a/b&account=aws:1":                              "bad_source",
+		"/v1/tick?account=aws:1" + strings.Repeat("&account=aws:2", 100): "bad_account",
+	} {
+		if r := send(path); r.Status != 400 || r.Error.Code != code {
+			t.Errorf("%s: %+v, want %s", path, r, code)
+		}
+	}
+	if r := send("/v1/tick?account=aws:123456789012&account=alibaba:77&account=alibaba:77"); r.Status != 202 || r.Accounts != 2 {
+		t.Errorf("a tick: %+v", r)
+	}
+	var got []string
+	for _, r := range p.records(0) {
+		if schemas.LastToken(r.Subject) != string(schemas.TickControl) {
+			got = append(got, schemas.LastToken(r.Subject))
+			continue
+		}
+		var tick schemas.Tick
+		if err := tick.Decode(r.Body); err != nil || tick.Time != 0 {
+			t.Errorf("tick %+v, %v; the broker tells its time", tick, err)
+		}
+		got = append(got, "tick of "+tick.Account.String())
+	}
+	want := []string{"settings", "cloudtrail", "tick of alibaba:77", "tick of aws:123456789012"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the lane holds %v, want %v", got, want)
 	}
 }
 
