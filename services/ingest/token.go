@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"crypto/subtle"
 	"fmt"
@@ -28,11 +29,24 @@ func NewToken(name, secret string) Token { return Token{name, sha256.Sum256([]by
 // ReadTokens reads a file of tokens, one a line, each behind its name and a space or alone. Empty lines and those that begin with
 // "#" are none.
 func ReadTokens(file string) ([]Token, error) {
+	var tokens []Token
+	err := eachToken(file, func(name, secret string) { tokens = append(tokens, NewToken(name, secret)) })
+	return tokens, err
+}
+
+// ReadToken returns the first token of such a file, for a client.
+func ReadToken(file string) (secret string, err error) {
+	err = eachToken(file, func(_, s string) { secret = cmp.Or(secret, s) })
+	return secret, err
+}
+
+// eachToken gives out what a file of tokens holds, at least one.
+func eachToken(file string, each func(name, secret string)) error {
 	content, err := os.ReadFile(file)
 	if err != nil {
-		return nil, strip(err)
+		return strip(err)
 	}
-	var tokens []Token
+	n := 0
 	for i, line := range strings.Split(string(content), "\n") {
 		fields := strings.Fields(line)
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
@@ -44,20 +58,21 @@ func ReadTokens(file string) ([]Token, error) {
 		}
 		switch { // without telling what stands there
 		case len(fields) > 2:
-			return nil, fmt.Errorf("%s, line %d: a name and a token, or a token, are possible", file, i+1)
+			return fmt.Errorf("%s, line %d: a name and a token, or a token, are possible", file, i+1)
 		case name != "" && !sourceName.MatchString(name):
-			return nil, fmt.Errorf("%s, line %d: the name has letters, digits, dots, _ and -, at most 64", file, i+1)
+			return fmt.Errorf("%s, line %d: the name has letters, digits, dots, _ and -, at most 64", file, i+1)
 		case len(secret) < minToken:
-			return nil, fmt.Errorf("%s, line %d: the token has less than %d characters", file, i+1, minToken)
-		case len(tokens) == maxTokens:
-			return nil, fmt.Errorf("%s: more than %d tokens", file, maxTokens)
+			return fmt.Errorf("%s, line %d: the token has less than %d characters", file, i+1, minToken)
+		case n == maxTokens:
+			return fmt.Errorf("%s: more than %d tokens", file, maxTokens)
 		}
-		tokens = append(tokens, NewToken(name, secret))
+		each(name, secret)
+		n++
 	}
-	if len(tokens) == 0 {
-		return nil, fmt.Errorf("%s holds no token", file)
+	if n == 0 {
+		return fmt.Errorf("%s holds no token", file)
 	}
-	return tokens, nil
+	return nil
 }
 
 // match returns the token with a secret, in a time that does not depend on how much of it is right.

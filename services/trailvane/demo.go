@@ -24,10 +24,27 @@ import (
 type demoCommand struct {
 	Seed uint64 `default:"1" help:"Another seed is another company."`
 	Keep string `type:"path" placeholder:"FOLDER" help:"Keep the logs in a new folder, to look at or to analyze."`
+
+	To        string        `placeholder:"URL" help:"Send the logs to a service that takes events by HTTP, as http://127.0.0.1:8081, instead of analyzing them here: ten days until two hours ago at once, then the last two hours, in which everything happens, as if they were now."`
+	TokenFile string        `type:"existingfile" placeholder:"FILE" help:"File of tokens of that service; the first one is used."`
+	Live      time.Duration `default:"2h" help:"How much of the logs comes live, at least 2h (default: ${default})."`
+	Speed     float64       `default:"20" help:"How much faster than real time that is, 1 to 10000 (default: ${default})."`
 }
 
-// Run writes the logs of an invented company, analyzes them like any others, and tells what was found.
+// Help is shown below the flags.
+func (demoCommand) Help() string {
+	return "Example: trailvane serve --http 127.0.0.1:8081 --port 4222, and in other terminals\n" +
+		"trailvane demo --to http://127.0.0.1:8081, and trailvane tail\n\n" + exitCodes
+}
+
+// Run writes the logs of an invented company, analyzes them like any others, and tells what was found; or sends them.
 func (d *demoCommand) Run(ctx context.Context, c console) error {
+	if d.To != "" {
+		return d.send(ctx, c)
+	}
+	if d.TokenFile != "" {
+		return usagef("--token-file is for --to URL")
+	}
 	dir := d.Keep
 	if dir == "" {
 		temporary, err := os.MkdirTemp("", "trailvane-demo-")
@@ -36,8 +53,8 @@ func (d *demoCommand) Run(ctx context.Context, c console) error {
 		}
 		defer os.RemoveAll(temporary)
 		dir = filepath.Join(temporary, "logs")
-	} else if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
-		return usagef("%s is not empty; name a new folder", dir)
+	} else if err := isNew(dir); err != nil {
+		return err
 	}
 	truth, err := simulate.Write(dir, simulate.Options{Seed: d.Seed})
 	if err != nil {
@@ -76,6 +93,14 @@ func (d *demoCommand) Run(ctx context.Context, c console) error {
 		t.say("Now your own logs: trailvane analyze FOLDER. To look at these: trailvane demo --keep FOLDER")
 	}
 	return t.err
+}
+
+// isNew returns an error if something is in a folder.
+func isNew(dir string) error {
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return usagef("%s is not empty; name a new folder", dir)
+	}
+	return nil
 }
 
 // taleWidth is the width of prose, columns.

@@ -175,10 +175,10 @@ func alibabaAccount(n int) account {
 			destroy: &acsDelete,
 			calls:   200, minutes: 12,
 			policy: &acsAttachAdmin, login: &acsNewLogin, stop: &acsStopLogging, guard: guard, start: &acsStartLogging,
-			before: 2, at: 20 * hour,
+			before: 2, at: 20 * hour, live: 34,
 		},
 		wave: wave{
-			by: app, region: acsHome, api: &acsDecrypt, fail: &acsDenied[1], calls: 260, minutes: 20, before: 1, at: 6 * hour,
+			by: app, region: acsHome, api: &acsDecrypt, fail: &acsDenied[1], calls: 260, minutes: 20, before: 1, at: 6 * hour, live: 5,
 		},
 	}
 	people := []*actor{

@@ -27,12 +27,13 @@ type theft struct {
 
 	before int // days before the end
 	at     int // seconds after midnight, up to half an hour later
+	live   int // minutes after the live part begins, if there is one
 }
 
 // run appends the theft's calls, takes away what the dark trail does not record, and says what was done.
 func (k *theft) run(calls []call, a *account, o Options) ([]call, Attack) {
 	r := stream(o.Seed, a.String(), "theft")
-	at := o.Start.AddDate(0, 0, o.Days-k.before).Unix() + int64(k.at+r.IntN(30*minute))
+	at := o.attack(k.before, k.at, k.live, r)
 	s := call{by: k.victim, account: a, session: at, region: k.region, from: k.from, agent: k.agent}
 	truth := Attack{
 		Account: a.Account, Name: "stolen key", Principal: k.victim.name, AccessKey: k.victim.key, Address: k.from,
@@ -105,12 +106,13 @@ type wave struct {
 	minutes int
 	before  int // days before the end
 	at      int // seconds after midnight, up to half an hour later
+	live    int // minutes after the live part begins, if there is one
 }
 
 // run appends the wave's calls and says what they are.
 func (w *wave) run(calls []call, a *account, o Options) ([]call, Attack) {
 	r := stream(o.Seed, a.String(), "wave")
-	at := o.Start.AddDate(0, 0, o.Days-w.before).Unix() + int64(w.at+r.IntN(30*minute))
+	at := o.attack(w.before, w.at, w.live, r)
 	s := call{by: w.by, account: a, session: at, region: w.region, from: w.by.from[0], agent: w.by.agents[0], api: w.api}
 	n := w.calls + r.IntN(w.calls/4)
 	for i := range n {

@@ -224,10 +224,10 @@ func awsAccount(n int) account {
 			destroy: &terminateInstances,
 			calls:   310, minutes: 14,
 			policy: &attachAdmin, login: &newLogin, stop: &stopLogging, guard: guard, start: &startLogging,
-			before: 1, at: 3 * hour,
+			before: 1, at: 3 * hour, live: 32,
 		},
 		wave: wave{
-			by: app, region: awsHome, api: &getSetting, fail: &awsDenied[0], calls: 300, minutes: 24, before: 2, at: 13 * hour,
+			by: app, region: awsHome, api: &getSetting, fail: &awsDenied[0], calls: 300, minutes: 24, before: 2, at: 13 * hour, live: 4,
 		},
 	}
 	people := []*actor{

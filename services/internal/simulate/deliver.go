@@ -38,9 +38,9 @@ type parcel struct {
 	wait int64 // seconds after the call; the order within a slot
 }
 
-// deliver gives out every object, region by region, in the order of time. Packed is valid until put returns; size is that
-// of its content.
-func (d *delivery) deliver(calls []call, put func(object string, packed []byte, size int) error) error {
+// deliver gives out every object, region by region, in the order of time; its name is the path below the bucket. The body is valid
+// until put returns.
+func (d *delivery) deliver(calls []call, put func(Object) error) error {
 	regions := map[string][]parcel{}
 	for i := range calls {
 		c := &calls[i]
@@ -78,7 +78,7 @@ func send(c *call, r *rand.Rand) parcel {
 }
 
 // region packs the parcels of one region, slot by slot.
-func (d *delivery) region(region string, parcels []parcel, put func(string, []byte, int) error) error {
+func (d *delivery) region(region string, parcels []parcel, put func(Object) error) error {
 	open, sep, end := d.format.container()
 	var body []byte
 	var packed bytes.Buffer
@@ -109,7 +109,7 @@ func (d *delivery) region(region string, parcels []parcel, put func(string, []by
 		at := time.Unix(slot, 0).UTC()
 		name := stream(d.seed, d.account, "object", region, at.Format(time.RFC3339))
 		object := d.format.object(region, at, n, packed.Bytes(), name)
-		if err := put(object, packed.Bytes(), len(body)); err != nil {
+		if err := put(Object{Name: object, Time: at, Body: packed.Bytes(), Records: n, Size: len(body)}); err != nil {
 			return err
 		}
 	}

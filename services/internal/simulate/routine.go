@@ -93,8 +93,8 @@ type call struct {
 // run appends the routine's calls of all days.
 func (t *routine) run(calls []call, a *account, o Options) []call {
 	r := stream(o.Seed, a.String(), t.by.name, t.name)
-	end := o.Start.AddDate(0, 0, o.Days).Unix()
-	for d := t.first; d < o.Days && (t.days == 0 || d < t.first+t.days); d++ {
+	end := o.End.Unix()
+	for d := t.first; d < o.days() && (t.days == 0 || d < t.first+t.days); d++ {
 		day := o.Start.AddDate(0, 0, d)
 		for _, start := range t.when(day, r) {
 			calls = t.session(calls, a, day.Unix()+int64(start), end, t.by.at(d), r)

@@ -36,6 +36,74 @@ type Options struct {
 	Start    time.Time // first day, cut to midnight UTC; DefaultStart if zero
 	Days     int       // 10 if zero: a day of learning, a week of habits, two days with attacks; at least 3
 	Accounts int       // on each cloud, 1 if zero, at most 99
+
+	// Live, if not zero, is how long the company goes on after these days, at least [LeastLive]; the attacks are all in that time.
+	// The logs end at End then, not at a midnight, and Start is of no use.
+	Live time.Duration
+	End  time.Time
+}
+
+// LeastLive is the time in which all attacks fit and are over: what follows them moves time far enough for their insights to end.
+const LeastLive = 2 * time.Hour
+
+// fill checks the options and puts in what was left out.
+func (o *Options) fill() error {
+	o.Days = cmp.Or(o.Days, 10)
+	o.Accounts = cmp.Or(o.Accounts, 1)
+	if o.Days < 3 || o.Accounts < 1 || o.Accounts > 99 {
+		return fmt.Errorf("simulate %d days of %d accounts: need at least 3 days and 1 to 99 accounts", o.Days, o.Accounts)
+	}
+	if o.Live != 0 {
+		if o.Live < LeastLive || o.Live > 30*24*time.Hour || o.End.IsZero() {
+			return fmt.Errorf("simulate %s live until %s: need %s to 30 days, and an end", o.Live, o.End.Format(time.RFC3339), LeastLive)
+		}
+		o.Start = o.begin().AddDate(0, 0, -o.Days)
+		return nil
+	}
+	if o.Start.IsZero() {
+		o.Start = DefaultStart
+	}
+	o.Start = o.Start.UTC().Truncate(24 * time.Hour)
+	o.End = o.Start.AddDate(0, 0, o.Days)
+	return nil
+}
+
+// begin returns when the live part begins.
+func (o *Options) begin() time.Time { return o.End.UTC().Add(-o.Live).Truncate(time.Minute) }
+
+// days returns how many days, the last of which may end early, are from Start to End.
+func (o *Options) days() int { return int((o.End.Sub(o.Start) + 24*time.Hour - 1) / (24 * time.Hour)) }
+
+// attack returns when something planted begins: so many days before the end at a time of that day, or minutes after the live part
+// begins; and some time later, of up to half an hour, live of up to three minutes.
+func (o *Options) attack(before, at, live int, r *rand.Rand) int64 {
+	late := r.IntN(30 * minute)
+	if o.Live != 0 {
+		return o.begin().Unix() + int64(live*minute+late/10)
+	}
+	return o.Start.AddDate(0, 0, o.Days-before).Unix() + int64(at+late)
+}
+
+// An Object is one object of a bucket, as a vendor delivers it.
+type Object struct {
+	Account schemas.Account
+	Name    string    // path, bucket first
+	Time    time.Time // of its slot, by which objects are ordered; nothing in it is later
+	Body    []byte    // as it is stored, compressed
+	Records int
+	Size    int // of the content, uncompressed
+}
+
+// Objects returns all objects in the order in which they are delivered, which is that in which they are read: of time, then name.
+func Objects(o Options) ([]Object, Truth, error) {
+	var all []Object
+	truth, err := generate(o, func(object Object) error {
+		object.Body = slices.Clone(object.Body)
+		all = append(all, object)
+		return nil
+	})
+	slices.SortFunc(all, func(a, b Object) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Name, b.Name)) })
+	return all, truth, err
 }
 
 // Truth is what was written.
@@ -75,21 +143,18 @@ type Expected struct {
 // Write writes the company's logs below dir, one folder for each bucket. It makes dir if it is not there, and touches
 // nothing that is in it but files of the same names.
 func Write(dir string, o Options) (Truth, error) {
-	return generate(o, func(name string, body []byte) error {
-		return writeFile(filepath.Join(dir, filepath.FromSlash(name)), body)
-	})
+	return generate(o, func(object Object) error { return object.Write(dir) })
 }
 
-// generate gives out every file. The body is valid until put returns.
-func generate(o Options, put func(name string, body []byte) error) (Truth, error) {
-	if o.Start.IsZero() {
-		o.Start = DefaultStart
-	}
-	o.Start = o.Start.UTC().Truncate(24 * time.Hour)
-	o.Days = cmp.Or(o.Days, 10)
-	o.Accounts = cmp.Or(o.Accounts, 1)
-	if o.Days < 3 || o.Accounts < 1 || o.Accounts > 99 {
-		return Truth{}, fmt.Errorf("simulate %d days of %d accounts: need at least 3 days and 1 to 99 accounts", o.Days, o.Accounts)
+// Write writes the object below dir, and makes the folders that it needs.
+func (o *Object) Write(dir string) error {
+	return writeFile(filepath.Join(dir, filepath.FromSlash(o.Name)), o.Body)
+}
+
+// generate gives out every object. The body is valid until put returns.
+func generate(o Options, put func(Object) error) (Truth, error) {
+	if err := o.fill(); err != nil {
+		return Truth{}, err
 	}
 	var truth Truth
 	for i := range o.Accounts {
@@ -127,7 +192,7 @@ type format interface {
 }
 
 // generate makes all calls of the account, then delivers them.
-func (a *account) generate(o Options, truth *Truth, put func(name string, body []byte) error) error {
+func (a *account) generate(o Options, truth *Truth, put func(Object) error) error {
 	var calls []call
 	for i := range a.routines {
 		calls = a.routines[i].run(calls, a, o)
@@ -147,10 +212,11 @@ func (a *account) generate(o Options, truth *Truth, put func(name string, body [
 	truth.Events += len(calls)
 
 	d := delivery{format: a.format, seed: o.Seed, account: a.String()}
-	err := d.deliver(calls, func(object string, packed []byte, size int) error {
+	err := d.deliver(calls, func(object Object) error {
 		truth.Files++
-		truth.Bytes += int64(size)
-		return put(path.Join(a.bucket, object), packed)
+		truth.Bytes += int64(object.Size)
+		object.Account, object.Name = a.Account, path.Join(a.bucket, object.Name)
+		return put(object)
 	})
 	truth.Repeats += d.repeats
 	return err

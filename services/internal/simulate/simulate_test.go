@@ -41,11 +41,11 @@ type files map[string]string
 func write(t *testing.T, o Options) (files, Truth) {
 	t.Helper()
 	all := make(files)
-	truth, err := generate(o, func(name string, body []byte) error {
-		if _, ok := all[name]; ok {
-			t.Errorf("file %s is written twice", name)
+	truth, err := generate(o, func(object Object) error {
+		if _, ok := all[object.Name]; ok {
+			t.Errorf("file %s is written twice", object.Name)
 		}
-		all[name] = string(body)
+		all[object.Name] = string(object.Body)
 		return nil
 	})
 	if err != nil {
@@ -260,8 +260,12 @@ func TestEntitiesAreIndependent(t *testing.T) {
 		of := func(a account) map[string]bool {
 			seen := map[string]bool{}
 			var truth Truth
-			err := a.generate(Options{Seed: 1, Start: DefaultStart, Days: 3}, &truth, func(name string, body []byte) error {
-				records, err := readFile(name, string(body))
+			o := Options{Seed: 1, Start: DefaultStart, Days: 3}
+			if err := o.fill(); err != nil {
+				t.Fatal(err)
+			}
+			err := a.generate(o, &truth, func(object Object) error {
+				records, err := readFile(object.Name, string(object.Body))
 				for _, r := range records {
 					seen[r.slot.String()+" "+r.raw] = true
 				}
@@ -285,6 +289,40 @@ func TestEntitiesAreIndependent(t *testing.T) {
 					t.Fatalf("without routine %d there is another record:\n%s", gone, r)
 				}
 			}
+		}
+	}
+}
+
+// All that is planted happens in the live part, and ends so long before its end that time can move past it.
+func TestLive(t *testing.T) {
+	end := time.Date(2026, time.March, 19, 15, 47, 12, 0, time.UTC)
+	for seed := range uint64(4) {
+		o := Options{Seed: seed, Days: 3, Live: LeastLive, End: end}
+		objects, truth, err := Objects(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := end.Add(-LeastLive).Truncate(time.Minute)
+		if len(truth.Attacks) != 4 {
+			t.Errorf("seed %d: %d attacks, want 4", seed, len(truth.Attacks))
+		}
+		for _, a := range truth.Attacks {
+			if a.First.Before(begin) || a.Last.After(end.Add(-55*time.Minute)) {
+				t.Errorf("seed %d: %s in %s from %s to %s is not in the first hour after %s", seed, a.Name, a.Account, a.First, a.Last, begin)
+			}
+		}
+		if truth.To.After(end) || truth.From.Before(begin.AddDate(0, 0, -3)) || truth.From.After(begin.AddDate(0, 0, -2)) {
+			t.Errorf("seed %d: events from %s to %s", seed, truth.From, truth.To)
+		}
+		records := 0
+		for i, object := range objects {
+			if i > 0 && object.Time.Before(objects[i-1].Time) {
+				t.Fatalf("seed %d: %s follows %s", seed, object.Name, objects[i-1].Name)
+			}
+			records += object.Records
+		}
+		if records != truth.Events+truth.Repeats || len(objects) != truth.Files {
+			t.Errorf("seed %d: %d records in %d objects, want %d in %d", seed, records, len(objects), truth.Events+truth.Repeats, truth.Files)
 		}
 	}
 }
@@ -327,13 +365,15 @@ func TestMoreAccounts(t *testing.T) {
 	if diff := cmp.Diff(want, accounts); diff != "" {
 		t.Errorf("accounts (-want +got):\n%s", diff)
 	}
-	if len(truth.Attacks) != 8 {
+	if len(truth.Attacks) != 4 {
 		t.Errorf("%d attacks, want two in each account", len(truth.Attacks))
 	}
 }
 
 func TestOptionsAreChecked(t *testing.T) {
-	for _, o := range []Options{{Days: 2}, {Days: -1}, {Accounts: 100}, {Accounts: -1}} {
+	for _, o := range []Options{
+		{Days: 2}, {Days: -1}, {Accounts: 100}, {Accounts: -1}, {Live: LeastLive}, {Live: time.Hour, End: DefaultStart},
+	} {
 		if _, err := Write(t.TempDir(), o); err == nil {
 			t.Errorf("Write(%+v) gave no error", o)
 		}
