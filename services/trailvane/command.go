@@ -40,21 +40,22 @@ type command struct {
 	Simulate simulateCommand `cmd:"" help:"Write the logs of an invented company to a folder."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 
-	Serve      serveCommand      `cmd:"" group:"services" help:"Deploy, and run all stages in this process."`
-	Deploy     deployCommand     `cmd:"" group:"services" help:"Create or adjust the streams and buckets of a deployment."`
-	Ingest     ingestCommand     `cmd:"" group:"services" help:"Run the stage that reads logs."`
-	Normalizer normalizerCommand `cmd:"" group:"services" help:"Run the stage that decodes raw records."`
-	Aggregator aggregatorCommand `cmd:"" group:"services" help:"Run the stage that counts events by minute."`
-	Detector   detectorCommand   `cmd:"" group:"services" help:"Run the stages that judge what is counted."`
-	Pairer     pairerCommand     `cmd:"" group:"services" help:"Run the stage that publishes insight events."`
-	Readers    readersCommand    `cmd:"" group:"services" help:"Say whose input waits for whom."`
-	Backup     backupCommand     `cmd:"" group:"services" help:"Save a deployment to a folder."`
-	Restore    restoreCommand    `cmd:"" group:"services" help:"Make a deployment from a backup."`
-	Config     configCommand     `cmd:"" group:"services" help:"Check a configuration."`
-	Status     statusCommand     `cmd:"" group:"services" help:"Say how a deployment is, and what needs attention."`
-	Health     healthCommand     `cmd:"" group:"services" help:"Ask a service of this host whether it lives, or is ready."`
-	Tail       tailCommand       `cmd:"" group:"services" help:"Show insights as they are published."`
-	Dead       deadCommand       `cmd:"" group:"services" help:"List, show, replay and purge records that were refused."`
+	Serve       serveCommand       `cmd:"" group:"services" help:"Deploy, and run all stages in this process."`
+	Deploy      deployCommand      `cmd:"" group:"services" help:"Create or adjust the streams and buckets of a deployment."`
+	Credentials credentialsCommand `cmd:"" help:"Make the keys with which services show NATS servers who they are."`
+	Ingest      ingestCommand      `cmd:"" group:"services" help:"Run the stage that reads logs."`
+	Normalizer  normalizerCommand  `cmd:"" group:"services" help:"Run the stage that decodes raw records."`
+	Aggregator  aggregatorCommand  `cmd:"" group:"services" help:"Run the stage that counts events by minute."`
+	Detector    detectorCommand    `cmd:"" group:"services" help:"Run the stages that judge what is counted."`
+	Pairer      pairerCommand      `cmd:"" group:"services" help:"Run the stage that publishes insight events."`
+	Readers     readersCommand     `cmd:"" group:"services" help:"Say whose input waits for whom."`
+	Backup      backupCommand      `cmd:"" group:"services" help:"Save a deployment to a folder."`
+	Restore     restoreCommand     `cmd:"" group:"services" help:"Make a deployment from a backup."`
+	Config      configCommand      `cmd:"" group:"services" help:"Check a configuration."`
+	Status      statusCommand      `cmd:"" group:"services" help:"Say how a deployment is, and what needs attention."`
+	Health      healthCommand      `cmd:"" group:"services" help:"Ask a service of this host whether it lives, or is ready."`
+	Tail        tailCommand        `cmd:"" group:"services" help:"Show insights as they are published."`
+	Dead        deadCommand        `cmd:"" group:"services" help:"List, show, replay and purge records that were refused."`
 }
 
 // console is where a command reads and writes.

@@ -130,9 +130,10 @@ func within(t *testing.T, what string, condition func() bool, last *string) {
 
 // published returns all insight events of a deployment by subject, which names each once, as soon as those that are wanted are
 // among them.
-func published(t *testing.T, url string, want map[string]string) map[string]string {
+func published(t *testing.T, url string, want map[string]string, options ...nats.Option) map[string]string {
 	t.Helper()
-	nc, err := nats.Connect(url, nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	options = append(options, nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1), nats.ReconnectWait(50*time.Millisecond))
+	nc, err := nats.Connect(url, options...)
 	if err != nil {
 		t.Fatal(err)
 	}

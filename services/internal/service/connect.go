@@ -15,8 +15,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/trailvane/trailvane/schemas"
 )
 
 // Credentials are how a process shows who it is, and knows with whom it speaks: flags of every command that connects.
@@ -176,6 +179,9 @@ func (c *Credentials) options(name string, log *slog.Logger) []nats.Option {
 	}
 	if c.Creds != "" {
 		options = append(options, nats.UserCredentials(c.Creds))
+		if user := userOf(c.Creds); user != "" {
+			options = append(options, nats.CustomInboxPrefix(Inbox(user)))
+		}
 	}
 	if c.TLSCA != "" {
 		options = append(options, nats.RootCAs(c.TLSCA))
@@ -184,6 +190,27 @@ func (c *Credentials) options(name string, log *slog.Logger) []nats.Option {
 		options = append(options, nats.ClientCert(c.TLSCert, c.TLSKey))
 	}
 	return options
+}
+
+// Inbox is where a user gets his answers. Each has a place of his own, so that users can be kept from reading each other's; it lies
+// below the one that all have by default, so that nothing more is needed where they are not.
+func Inbox(user string) string { return nats.InboxPrefix + user }
+
+// userOf returns the name of the user of a file of credentials, if it can be part of a subject; else he gets his answers where all do.
+func userOf(creds string) string {
+	content, err := os.ReadFile(creds)
+	if err != nil {
+		return ""
+	}
+	token, err := jwt.ParseDecoratedJWT(content)
+	if err != nil {
+		return ""
+	}
+	claims, err := jwt.DecodeUserClaims(token)
+	if err != nil || schemas.Token(claims.Name) != claims.Name {
+		return ""
+	}
+	return claims.Name
 }
 
 // usable returns the JetStream of a connection, and waits until it is there.

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"github.com/trailvane/trailvane/services/internal/credentials"
+)
+
+type credentialsCommand struct {
+	Folder string `arg:"" type:"path" help:"Folder to write to, made if it is missing. Whoever can read it can do everything: keep it away from others."`
+
+	Regions []string `placeholder:"REGION,..." help:"Also credentials viewer-REGION, for reading the insights of one region and nothing else."`
+}
+
+// Help is shown below the flags.
+func (credentialsCommand) Help() string {
+	return "Each service gets a file ROLE.creds, for its --creds, that lets it do on the NATS servers what it must and nothing else; admin may do " +
+		"everything (deploy, readers, backup, restore, dead replay), viewer may look (status, tail, dead list). " +
+		credentials.ServerFile + " belongs into the servers' configuration: include it. " + credentials.TokensFile + " holds a token for " +
+		"ingest --http-token-file. What is in the folder stays; " + credentials.ServerFile + " is written anew, so run it again after an upgrade, " +
+		"and reload the servers. To lock somebody out, remove ROLE.creds and keys/role-ROLE.nk, run it again, and reload.\n\n" +
+		"Example: trailvane credentials --regions eu-central-1 /etc/trailvane/nats\n\nExit codes: 0 done; 1 failed; 2 wrong usage."
+}
+
+// regionName is what can be a region here: it becomes part of a file's name.
+var regionName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+// Run writes the files.
+func (c *credentialsCommand) Run(con console) error {
+	if len(c.Regions) > 64 {
+		return usagef("--regions: %d, at most 64 are possible", len(c.Regions))
+	}
+	for _, region := range c.Regions {
+		if !regionName.MatchString(region) {
+			return usagef("--regions: %.64q is no region, such as eu-central-1", region)
+		}
+	}
+	there, err := credentials.Regions(c.Folder)
+	if err != nil {
+		return err
+	}
+	regions := append(there, c.Regions...)
+	slices.Sort(regions)
+	wrote, err := credentials.Make(c.Folder, credentials.Roles(slices.Compact(regions)...))
+	for _, file := range wrote {
+		fmt.Fprintln(con.out, filepath.Join(c.Folder, file))
+	}
+	if err != nil {
+		return fmt.Errorf("make credentials in %s: %w", c.Folder, err)
+	}
+	return nil
+}

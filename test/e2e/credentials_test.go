@@ -1,0 +1,85 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+)
+
+// securedServer runs a server that knows the roles of 'trailvane credentials', and returns its URL and the folder of credentials.
+func securedServer(t *testing.T) (url, folder string) {
+	t.Helper()
+	dir := t.TempDir()
+	folder = filepath.Join(dir, "credentials")
+	if r := run(t, nil, "credentials", "--regions", "eu-central-1", folder); r.code != 0 {
+		t.Fatalf("credentials: exit %d\n%s", r.code, r.err)
+	}
+	file := filepath.Join(dir, "server.conf")
+	config := fmt.Sprintf("listen: 127.0.0.1:-1\njetstream { store_dir: %q, max_file_store: 20GB }\ninclude credentials/nats-auth.conf\n", dir)
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o, err := server.ProcessConfigFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := runServer(t, o)
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	return "nats://" + s.Addr().String(), folder
+}
+
+// Every service works with its own credentials, and does nothing that they do not allow. So do the commands that people use.
+func TestCredentials(t *testing.T) {
+	url, folder := securedServer(t)
+	as := func(role string) []string { return []string{"--nats", url, "--creds", filepath.Join(folder, role+".creds")} }
+	command := func(role string, args ...string) result {
+		t.Helper()
+		r := run(t, nil, append(args, as(role)...)...)
+		if strings.Contains(strings.ToLower(r.err), "permissions violation") {
+			t.Errorf("%s as %s:\n%s", args, role, r.err)
+		}
+		return r
+	}
+	if r := command("admin", "deploy", "--partitions", "2", "--lanes", "2"); r.code != 0 {
+		t.Fatalf("deploy: exit %d\n%s", r.code, r.err)
+	}
+	var services []*serving
+	start := func(role string, args ...string) { services = append(services, serve(t, append(args, as(role)...)...)) }
+	start("ingest", "ingest", "--poll", "500ms", "--http", fmt.Sprintf("127.0.0.1:%d", freePort(t)), company)
+	for _, stage := range []string{"normalizer", "aggregator", "pairer"} {
+		start(stage, stage)
+	}
+	for _, name := range []string{"ak", "apicallrate", "apierrorrate", "ip", "passwordchange", "policychange", "trailconcealment"} {
+		start("detector-"+name, "detector", "--type", name)
+	}
+	for _, s := range services {
+		s.ready(t)
+	}
+	got := published(t, url, starts(t, "3"), nats.UserCredentials(filepath.Join(folder, "viewer.creds")), nats.CustomInboxPrefix("_INBOX.viewer"))
+	compareAnalyze(t, got)
+	last := ""
+	within(t, "status as viewer", func() bool {
+		r := command("viewer", "status")
+		last = r.out + r.err
+		return r.code == 0
+	}, &last)
+	for _, args := range [][]string{{"dead", "list"}, {"readers", "list"}} {
+		if r := command("viewer", args...); r.code != 0 {
+			t.Errorf("%s as viewer: exit %d\n%s", args, r.code, r.err)
+		}
+	}
+	for _, s := range services {
+		s.stop(t)
+		if strings.Contains(strings.ToLower(s.err.String()), "permissions violation") {
+			t.Errorf("%s wanted more than its credentials allow:\n%s", s.Args[1:], s.err.String())
+		}
+	}
+}
