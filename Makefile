@@ -96,6 +96,18 @@ crash-cluster: ## The same on three servers that are killed and cut off; makes n
 .PHONY: check
 check: fmt-check lint verify layers race ## What CI runs, after the tests
 
+.PHONY: up
+up: ## Start everything in containers, and wait until it is healthy (make up LOGS=/path/to/logs)
+	scripts/up
+
+.PHONY: down
+down: ## Stop the containers; nothing is lost
+	$$(scripts/compose) down
+
+.PHONY: compose-test
+compose-test: ## Days of history, then live, in containers that are scaled and killed: equal to analyze? (minutes)
+	go run ./test/compose
+
 .PHONY: new-detector
 new-detector: ## Make a detector's folder (make new-detector NAME=logingeo)
 	scripts/new-detector $(NAME)
