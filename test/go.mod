@@ -12,6 +12,7 @@ require (
 	github.com/trailvane/trailvane/pipeline v0.0.0
 	github.com/trailvane/trailvane/schemas v0.0.0
 	go.opentelemetry.io/proto/otlp v1.11.1
+	go.yaml.in/yaml/v3 v3.0.5
 	google.golang.org/grpc v1.85.0
 	pgregory.net/rapid v1.3.0
 )

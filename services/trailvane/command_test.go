@@ -95,6 +95,15 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
+// An empty variable is none.
+func TestEmptyVariable(t *testing.T) {
+	t.Setenv("TRAILVANE_TLS_CA", "")
+	t.Setenv("TRAILVANE_PARTITIONS", "")
+	if code, out, errOut := commandLine(t, "config", "check", "pairer"); code != 0 || strings.Contains(out, "TRAILVANE_TLS_CA") {
+		t.Errorf("exit %d\n%s%s", code, out, errOut)
+	}
+}
+
 // Flags come before the environment, the environment before the file, the file before the default.
 func TestConfigCheck(t *testing.T) {
 	file := config(t, `# shared by all services

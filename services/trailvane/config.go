@@ -29,7 +29,8 @@ const configFlag = "config"
 // onlyFlag is the variable of flags that neither the environment nor a file sets: what they say is meant for one call, or something else elsewhere.
 const onlyFlag = "-"
 
-// nameEnvironment gives flags of services their variables: --tls-ca is TRAILVANE_TLS_CA.
+// nameEnvironment gives flags of services their variables: --tls-ca is TRAILVANE_TLS_CA. An empty variable is none: compose files and
+// charts set all that they know, and leave empty what is not wanted.
 func nameEnvironment(k *kong.Kong) error {
 	for _, n := range k.Model.Leaves(false) {
 		for _, f := range n.Flags {
@@ -37,7 +38,11 @@ func nameEnvironment(k *kong.Kong) error {
 			case slices.Contains(f.Envs, onlyFlag):
 				f.Envs, f.Value.Tag.Envs = nil, nil
 			case f.Name != "help" && flagOf(n, configFlag) != nil:
-				f.Envs = []string{"TRAILVANE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))}
+				name := "TRAILVANE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+				if value, set := os.LookupEnv(name); set && value == "" {
+					continue
+				}
+				f.Envs = []string{name}
 				f.Value.Tag.Envs = f.Envs
 			}
 		}

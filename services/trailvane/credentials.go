@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/trailvane/trailvane/services/internal/credentials"
 )
@@ -12,6 +13,7 @@ import (
 type credentialsCommand struct {
 	Folder string `arg:"" type:"path" help:"Folder to write to, made if it is missing. Whoever can read it can do everything: keep it away from others."`
 
+	Hosts   []string `placeholder:"HOST,..." help:"Also a certificate for NATS servers with these names and addresses, signed by an authority of the deployment's own, and renewed three months before its end: ca.pem for --tls-ca, server.pem and server-key.pem for the servers."`
 	Regions []string `placeholder:"REGION,..." help:"Also credentials viewer-REGION, for reading the insights of one region and nothing else."`
 }
 
@@ -45,6 +47,11 @@ func (c *credentialsCommand) Run(con console) error {
 	regions := append(there, c.Regions...)
 	slices.Sort(regions)
 	wrote, err := credentials.Make(c.Folder, credentials.Roles(slices.Compact(regions)...))
+	if err == nil && len(c.Hosts) > 0 {
+		var more []string
+		more, err = credentials.MakeTLS(c.Folder, c.Hosts, time.Now())
+		wrote = append(wrote, more...)
+	}
 	for _, file := range wrote {
 		fmt.Fprintln(con.out, filepath.Join(c.Folder, file))
 	}

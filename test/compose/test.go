@@ -33,6 +33,7 @@ const (
 	mostAway    = 4                // seconds that a killed container stays away
 	natsEvery   = 5                // one of so many faults is that of NATS
 	natsService = "nats"
+	viewer      = "deploy/secrets/viewer.creds"
 )
 
 // whatWasSent is in what demo tells.
@@ -164,7 +165,7 @@ func (p *project) compare(ctx context.Context, kept string, c config, out io.Wri
 	if err != nil {
 		return err
 	}
-	nc, err := nats.Connect(p.nats)
+	nc, err := nats.Connect(p.nats, nats.UserCredentials(filepath.Join(p.root, viewer)), nats.CustomInboxPrefix("_INBOX.viewer"))
 	if err != nil {
 		return err
 	}
@@ -231,7 +232,7 @@ func (p *project) healthy(ctx context.Context, out io.Writer) (err error) {
 	deadline := time.Now().Add(settleTime)
 	for {
 		var said string
-		if said, err = p.run(ctx, p.program, "status", "--nats", p.nats, "--json"); err == nil {
+		if said, err = p.run(ctx, p.program, "status", "--nats", p.nats, "--creds", viewer, "--json"); err == nil {
 			fmt.Fprintf(out, "status        %s\n", gjson.Get(said, "headline"))
 			break
 		}
