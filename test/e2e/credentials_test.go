@@ -39,7 +39,9 @@ func securedServer(t *testing.T) (url, folder string) {
 // Every service works with its own credentials, and does nothing that they do not allow. So do the commands that people use.
 func TestCredentials(t *testing.T) {
 	url, folder := securedServer(t)
-	as := func(role string) []string { return []string{"--nats", url, "--creds", filepath.Join(folder, role+".creds")} }
+	as := func(role string) []string {
+		return []string{"--nats", url, "--creds", filepath.Join(folder, role+".creds")}
+	}
 	command := func(role string, args ...string) result {
 		t.Helper()
 		r := run(t, nil, append(args, as(role)...)...)
