@@ -95,7 +95,7 @@ func (d *demoCommand) send(ctx context.Context, c console) error {
 	for _, a := range truth.Attacks {
 		t.attack(a, nil, nil, 0, 0)
 	}
-	t.say("What was found: trailvane tail --all shows the insights, trailvane status how far each stage is.")
+	t.say("What was found: trailvane tail --since 1h shows the insights, trailvane status how far each stage is.")
 	if d.Keep != "" {
 		t.say("The same logs are in %s. trailvane analyze finds the same in them.", present.Safe(d.Keep, taleWidth))
 	}
