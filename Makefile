@@ -108,6 +108,10 @@ down: ## Stop the containers; nothing is lost
 compose-test: ## Days of history, then live, in containers that are scaled and killed: equal to analyze? (minutes)
 	go run ./test/compose
 
+.PHONY: alerts-test
+alerts-test: ## Test alert rules and dashboard, with the Prometheus library
+	cd deploy/prometheus && GOWORK=off go test ./...
+
 .PHONY: new-detector
 new-detector: ## Make a detector's folder (make new-detector NAME=logingeo)
 	scripts/new-detector $(NAME)
