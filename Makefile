@@ -112,6 +112,10 @@ compose-test: ## Days of history, then live, in containers that are scaled and k
 alerts-test: ## Test alert rules and dashboard, with the Prometheus library
 	cd deploy/prometheus && GOWORK=off go test ./...
 
+.PHONY: chart-test
+chart-test: ## Render the Helm chart, and check it against Kubernetes' types and the program's flags
+	cd deploy/helm && GOWORK=off go test ./...
+
 .PHONY: new-detector
 new-detector: ## Make a detector's folder (make new-detector NAME=logingeo)
 	scripts/new-detector $(NAME)
