@@ -333,7 +333,9 @@ func TestTargets(t *testing.T) {
 			DNS []struct{ Names []string } `yaml:"dns_sd_configs"`
 		} `yaml:"scrape_configs"`
 	}
-	var compose struct{ Services map[string]struct{ Command []string } }
+	var compose struct {
+		Services map[string]struct{ Command []string }
+	}
 	for file, into := range map[string]any{"prometheus.yml": &c, "../../docker-compose.yml": &compose} {
 		content, err := os.ReadFile(file)
 		if err != nil {

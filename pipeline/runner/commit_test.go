@@ -85,7 +85,7 @@ func TestRule4_CommitsComeEveryFiveSeconds(t *testing.T) {
 		s.publish("first")
 		begin := time.Now() // of the grid: a moment of the partition's own
 		for len(seqs()) < 2 && time.Since(begin) <= 5*time.Second {
-			time.Sleep(time.Millisecond)
+			<-time.After(time.Millisecond)
 			synctest.Wait()
 		}
 		want("within five seconds", 0, 1)

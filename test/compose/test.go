@@ -229,17 +229,20 @@ func (p *project) compare(ctx context.Context, kept string, c config, out io.Wri
 
 // healthy demands that nothing is left to be read, no letter is dead, and nobody logged an error.
 func (p *project) healthy(ctx context.Context, out io.Writer) (err error) {
-	deadline := time.Now().Add(settleTime)
+	deadline := time.After(settleTime)
 	for {
 		var said string
 		if said, err = p.run(ctx, p.program, "status", "--nats", p.nats, "--creds", viewer, "--json"); err == nil {
 			fmt.Fprintf(out, "status        %s\n", gjson.Get(said, "headline"))
 			break
 		}
-		if time.Now().After(deadline) || ctx.Err() != nil {
+		select {
+		case <-time.After(time.Second):
+		case <-deadline:
+			return err
+		case <-ctx.Done():
 			return err
 		}
-		time.Sleep(time.Second)
 	}
 	logs, err := p.do(ctx, "logs", "--no-color")
 	if err != nil {

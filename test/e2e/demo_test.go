@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -67,7 +66,6 @@ func TestDemoTo(t *testing.T) {
 			t.Fatal(err, err2)
 		}
 		last = strings.Join(live.Compare(published, analyzed), "\n")
-		time.Sleep(100 * time.Millisecond)
 		return last == ""
 	}, &last)
 	s.stop(t)

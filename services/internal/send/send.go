@@ -51,14 +51,14 @@ func CheckURL(s string) error {
 	return nil
 }
 
-// A Refusal is an answer that says no. Sending the same again would be answered alike.
-type Refusal struct {
+// A RefusalError is an answer that says no. Sending the same again would be answered alike.
+type RefusalError struct {
 	Status int
 	Code   string
 	Text   string
 }
 
-func (r *Refusal) Error() string { return fmt.Sprintf("%s (%d %s)", r.Text, r.Status, r.Code) }
+func (r *RefusalError) Error() string { return fmt.Sprintf("%s (%d %s)", r.Text, r.Status, r.Code) }
 
 // Stored is what became of an object.
 type Stored struct {
@@ -68,7 +68,7 @@ type Stored struct {
 }
 
 // Send has the body of an object stored, under the name of its source and a key that no other object of the source has within an
-// hour. It tries until the object is stored or the context ends, unless the service refuses it: then the error is a [Refusal].
+// hour. It tries until the object is stored or the context ends, unless the service refuses it: then the error is a [RefusalError].
 func (c *Client) Send(ctx context.Context, source, key string, body []byte) (s Stored, err error) {
 	query := url.Values{"source": {source}}
 	return s, c.post(ctx, "/v1/events/auto?"+query.Encode(), key, body, &s)
@@ -88,7 +88,7 @@ func (c *Client) post(ctx context.Context, path, key string, body []byte, into a
 	wait := firstWait
 	for {
 		asked, err := c.once(ctx, path, key, body, into)
-		var refusal *Refusal
+		var refusal *RefusalError
 		switch {
 		case err == nil, errors.As(err, &refusal):
 			return err
@@ -112,13 +112,13 @@ func (c *Client) post(ctx context.Context, path, key string, body []byte, into a
 	}
 }
 
-// once sends a request. An error that is no [Refusal] leaves open whether it is stored; wait is when to come again, if the service says so.
+// once sends a request. An error that is no [RefusalError] leaves open whether it is stored; wait is when to come again, if the service says so.
 func (c *Client) once(ctx context.Context, path, key string, body []byte, into any) (wait time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(c.URL, "/")+path, bytes.NewReader(body))
 	if err != nil {
-		return 0, &Refusal{Code: "bad_url", Text: err.Error()}
+		return 0, &RefusalError{Code: "bad_url", Text: err.Error()}
 	}
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
@@ -144,7 +144,7 @@ func (c *Client) once(ctx context.Context, path, key string, body []byte, into a
 	if json.Unmarshal(answer, &e) != nil || e.Error.Message == "" {
 		e.Error.Message = "the answer is not that of Trailvane: " + http.StatusText(res.StatusCode)
 	}
-	refusal := &Refusal{Status: res.StatusCode, Code: e.Error.Code, Text: e.Error.Message}
+	refusal := &RefusalError{Status: res.StatusCode, Code: e.Error.Code, Text: e.Error.Message}
 	if res.StatusCode != http.StatusTooManyRequests && res.StatusCode < 500 {
 		return 0, refusal
 	}

@@ -58,7 +58,7 @@ func TestRefused(t *testing.T) {
 	}))
 	defer s.Close()
 	_, err := (&Client{URL: s.URL}).Send(t.Context(), "one", "key", nil)
-	var r *Refusal
+	var r *RefusalError
 	if !errors.As(err, &r) || r.Status != 401 || r.Code != "no_token" {
 		t.Errorf("%v", err)
 	}
