@@ -3,7 +3,7 @@
 // Bench measures what was promised, row by row: the cost of trailvane analyze over a million CloudTrail records, and beside it, on
 // the same machine in the same minutes, the least that the same work could cost, a plain program that only counts the same
 // records from a stream; what detectors keep; how late insight events are; how long states take to load; how long work stands
-// still when a process is killed; what moves when instances come and go.
+// still when a process is killed; what moves when instances come and go; the image, and services in containers.
 //
 //	go run ./test/bench                 # from the root of the repository: all of it
 //	go run ./test/bench -cost -records 100000 -n 1
@@ -67,6 +67,7 @@ var rows = []row{
 	{"load", "how long states of 10,000, 100,000 and 1,000,000 series take to load: minutes", (*bench).benchLoad},
 	{"recovery", "how long work stands still when a process is killed: about five minutes", (*bench).benchRecovery},
 	{"scale", "what moves when instances join and leave: two minutes", (*bench).benchScale},
+	{"containers", "the image, and how soon each service is ready in a container, and what it takes idle: minutes", (*bench).benchContainers},
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
