@@ -71,6 +71,7 @@ type HTTP struct {
 	lanes    int
 	listener net.Listener
 	nc       *nats.Conn
+	trace    func(name, traceparent string) (string, func(records int, err error))
 	log      *slog.Logger
 	pushers  []*pusher
 	slots    chan struct{}
@@ -95,7 +96,7 @@ func ListenHTTP(ctx context.Context, d *service.Deployment, c HTTPConfig) (*HTTP
 			"possible; name a file of tokens", c.Address)
 	}
 	h := &HTTP{
-		config: c, lanes: d.Identity.Lanes, listener: listener, nc: d.JS.Conn(), log: cmp.Or(d.Log, slog.Default()).With("stage", Bucket),
+		config: c, lanes: d.Identity.Lanes, listener: listener, nc: d.JS.Conn(), trace: d.TraceRequest, log: cmp.Or(d.Log, slog.Default()).With("stage", Bucket),
 		slots:   make(chan struct{}, maxRequests),
 		readers: sync.Pool{New: func() any { return new(ingest.BodyReader) }},
 	}
@@ -261,11 +262,15 @@ func (h *HTTP) take(w http.ResponseWriter, r *http.Request) (map[string]any, err
 	}
 	g := &push{done: make(chan result, 1)}
 	defer func() { h.kept.Add(-int64(g.size)) }()
-	if err := h.read(w, r, g, source, format, key); err != nil {
-		return nil, err
+	traceparent, traced := h.trace("ingest request", r.Header.Get("traceparent"))
+	g.trace = traceparent
+	err = h.read(w, r, g, source, format, key)
+	var res result
+	if err == nil {
+		g.subject = schemas.RawSubject(p.lane, g.body.Format)
+		res, err = h.push(p, g)
 	}
-	g.subject = schemas.RawSubject(p.lane, g.body.Format)
-	res, err := h.push(p, g)
+	traced(res.answer.Accepted, err)
 	if err != nil {
 		return nil, err
 	}

@@ -50,6 +50,7 @@ type push struct {
 	body    ingest.Body
 	subject string
 	size    int
+	trace   string // traceparent of its records, empty for none
 
 	number uint64      // under which it was tried last
 	done   chan result // of size 1
@@ -258,14 +259,14 @@ func (p *pusher) begin(ctx context.Context, group []*push) (jetstream.PushHead, 
 		head.Number = max(had.Seq+1, uint64(now.UnixMilli()))
 	}
 	var outputs []runner.Output
-	put := func(subject string, body []byte) {
+	put := func(subject, trace string, body []byte) {
 		outputs = append(outputs, runner.Output{
-			Subject: subject, Body: body, Producer: pushProducer,
+			Subject: subject, Body: body, Producer: pushProducer, Trace: trace,
 			Number: schemas.Number{Seq: head.Number, Index: uint32(len(outputs))},
 		})
 	}
 	if first { // nobody else may feed the lane, and so tell it
-		put(schemas.RawSubject(p.lane, string(schemas.SettingsControl)), p.settings)
+		put(schemas.RawSubject(p.lane, string(schemas.SettingsControl)), "", p.settings)
 	}
 	var letters []runner.Output
 	answers := make(map[string][]byte, len(group))
@@ -276,7 +277,7 @@ func (p *pusher) begin(ctx context.Context, group []*push) (jetstream.PushHead, 
 			return head, nil, err
 		}
 		for _, chunk := range g.body.Chunks {
-			put(g.subject, chunk)
+			put(g.subject, g.trace, chunk)
 		}
 		for _, letter := range g.body.Letters {
 			letters = append(letters, runner.Output{

@@ -79,6 +79,9 @@ func TestCredentials(t *testing.T) {
 		}
 	}
 	for _, s := range services {
+		if m := s.metrics(t); sum(m, "trailvane_stream_limit_bytes") == 0 && s.Args[1] != "ingest" {
+			t.Errorf("%s tells nothing of its streams", s.Args[1:])
+		}
 		s.stop(t)
 		if strings.Contains(strings.ToLower(s.err.String()), "permissions violation") {
 			t.Errorf("%s wanted more than its credentials allow:\n%s", s.Args[1:], s.err.String())

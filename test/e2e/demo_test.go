@@ -19,6 +19,11 @@ func TestDemoTo(t *testing.T) {
 	dir := t.TempDir()
 	tokens, kept := filepath.Join(dir, "tokens"), filepath.Join(dir, "kept")
 	write(t, dir, "tokens", "# of the demo\ndemo 0123456789abcdef\n")
+	store, collectorURL := receive(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", collectorURL)
+	t.Setenv("OTEL_TRACES_SAMPLER", "always_on")
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "100") // milliseconds
+	t.Setenv("OTEL_BSP_MAX_QUEUE_SIZE", "200000")
 	port, http := freePort(t), fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	s := serve(t, "serve", "--store", filepath.Join(dir, "store"), "--port", fmt.Sprint(port), "--partitions", "4", "--lanes", "2",
 		"--http", http, "--http-token-file", tokens)
@@ -55,10 +60,12 @@ func TestDemoTo(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := ""
+	var traces []string // of insight events
 	within(t, "what analyze finds is published", func() bool {
 		var events [][]byte
+		traces = nil
 		err := tvjetstream.ReadAll(t.Context(), js, tvjetstream.InsightsStream, func(r runner.Record) error {
-			events = append(events, r.Body)
+			events, traces = append(events, r.Body), append(traces, r.Trace)
 			return nil
 		})
 		published, err2 := live.Parse(events...)
@@ -68,5 +75,22 @@ func TestDemoTo(t *testing.T) {
 		last = strings.Join(live.Compare(published, analyzed), "\n")
 		return last == ""
 	}, &last)
-	s.stop(t)
+	s.stop(t) // and pushes what it has
+
+	// The way of each insight begins with the request that brought the last straw, unless that was a tick.
+	requests := 0
+	for _, trace := range traces {
+		if trace == "" {
+			continue
+		}
+		way := store.way(trace)
+		if len(way) != 5 || way[0] != "ingest request" || way[1] != "normalizer apply" || way[2] != "aggregator apply" ||
+			!strings.HasPrefix(way[3], "detector-") || way[4] != "pairer apply" {
+			t.Errorf("the trace of an insight is %q", way)
+		}
+		requests++
+	}
+	if requests < 14 {
+		t.Errorf("%d of %d insight events have a trace", requests, len(traces))
+	}
 }

@@ -74,6 +74,7 @@ func things() (all []thing) {
 	add("metrics.eu-central-1.aws-1", "aggregator")
 	add("insights.eu-central-1.aws-1.AkInsight.id", "pairer")
 	add("anything.else")
+	add("$JS.API.STREAM.NAMES", Viewer)
 	for i, t := range stages.Types() {
 		add("findings.0.eu-central-1."+string(t), detectors[i])
 		add("findings.31.all."+string(t), detectors[i])

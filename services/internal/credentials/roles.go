@@ -54,7 +54,7 @@ func DetectorName(t schemas.InsightType) string {
 // newRole returns a role that can connect, ask what there is, and hear its own answers only.
 func newRole(name string) Role {
 	r := Role{Name: name, Listen: []string{Inbox(name) + ".>"}}
-	r.write("$JS.API.INFO")
+	r.write("$JS.API.INFO", "$JS.API.STREAM.LIST") // names and sizes of streams, which metrics tell
 	r.read("KV_" + jetstream.DeploymentBucket)
 	return r
 }

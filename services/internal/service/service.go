@@ -136,6 +136,15 @@ func (p *Partition[P]) observe(ctx context.Context, d *Deployment, s Stage[P]) e
 	return nil
 }
 
+// TraceRequest begins the span of a request that brings records from a client, whose traceparent is given, empty for none. It returns the
+// traceparent of what it brings, empty if nothing is traced, and what ends the span.
+func (d *Deployment) TraceRequest(name, traceparent string) (string, func(records int, err error)) {
+	if d.observer == nil || !d.observer.telemetry.Tracing() {
+		return "", func(int, error) {}
+	}
+	return d.observer.telemetry.Request(name, traceparent)
+}
+
 // Run works until the context ends, the input has been drained, or a person must decide; see [runner.Run]. Beside it, what all
 // readers of the input have had is trimmed.
 func (p *Partition[P]) Run(ctx context.Context) error {

@@ -365,7 +365,7 @@ func TestMoreAccounts(t *testing.T) {
 	if diff := cmp.Diff(want, accounts); diff != "" {
 		t.Errorf("accounts (-want +got):\n%s", diff)
 	}
-	if len(truth.Attacks) != 4 {
+	if len(truth.Attacks) != 8 {
 		t.Errorf("%d attacks, want two in each account", len(truth.Attacks))
 	}
 }

@@ -327,10 +327,9 @@ func TestHealthAndOwners(t *testing.T) {
 	w.put(0, "cloudtrail", 1, chunk(record("111111111111", "eu-west-1", time.Now().Add(-time.Minute))))
 	one := w.as("one")
 	stop := w.run(one, append(works(one), pairer.Work(one))...)
-	s := w.wait("healthy", func(s *status.Status) bool { return s.Healthy && settled(s) })
-	if s.Headline != "healthy: 1 account (1 still learning), everything is read and committed" {
-		t.Errorf("got headline %q", s.Headline)
-	}
+	s := w.wait("healthy, everything committed", func(s *status.Status) bool {
+		return s.Healthy && s.Headline == "healthy: 1 account (1 still learning), everything is read and committed"
+	})
 	if len(s.Instances) != 1 || s.Instances[0].ID != "one" || s.Instances[0].Version != "1" {
 		t.Errorf("got instances %+v", s.Instances)
 	}

@@ -83,6 +83,27 @@ func (t *Telemetry) Trace(stage, partition, root string) func(*runner.Record) (s
 	}
 }
 
+// Request begins the span of a request that brings records: the beginning of their trace, unless the client has one, whose
+// traceparent is given. It returns the traceparent of what the request brings, empty if nothing is traced, and what ends the span.
+func (t *Telemetry) Request(name, traceparent string) (string, func(records int, err error)) {
+	ctx := propagation.TraceContext{}.Extract(context.Background(), propagation.MapCarrier{"traceparent": traceparent})
+	_, span := t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer))
+	s := span.SpanContext()
+	if !span.IsRecording() {
+		if !trace.SpanContextFromContext(ctx).IsValid() {
+			return "", func(int, error) {}
+		}
+		return fmt.Sprintf("00-%s-%s-%s", s.TraceID(), s.SpanID(), s.TraceFlags()), func(int, error) {}
+	}
+	return fmt.Sprintf("00-%s-%s-%s", s.TraceID(), s.SpanID(), s.TraceFlags()), func(records int, err error) {
+		span.SetAttributes(attribute.Int("trailvane.records", records))
+		if err != nil {
+			span.SetStatus(codes.Error, err.Error())
+		}
+		span.End()
+	}
+}
+
 // A place is where a span comes from, which makes its ids.
 type place struct {
 	root, stage, partition string
