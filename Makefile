@@ -86,7 +86,7 @@ crash: ## Real processes under N faults, with trimming off, then on (make crash 
 .PHONY: crash-short
 crash-short: ## Three minutes of crash, and that broken programs are found by it
 	go run ./test/crash/processes -seed $(SEED) -n 20 -accounts 2 -days 3 -least 40
-	go run ./test/crash/processes -seed $(SEED) -n 6 -accounts 2 -days 3 -least 40 -broken fence
+	go run ./test/crash/processes -seed $(SEED) -n 12 -accounts 2 -days 3 -least 40 -broken fence
 	go run ./test/crash/processes -seed $(SEED) -n 10 -accounts 2 -days 3 -least 40 -broken repeats
 
 .PHONY: crash-cluster

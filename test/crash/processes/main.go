@@ -90,6 +90,9 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	if !slices.Contains([]string{"", "fence", "repeats"}, c.broken) {
 		return fmt.Errorf("-broken %s: there are fence and repeats", c.broken)
 	}
+	if c.broken == "fence" {
+		c.every = max(c.every, longestPause) // one fault at a time of each of two stages
+	}
 	if c.cluster {
 		if inside, err := enterNamespace(ctx, args, out); inside || err != nil {
 			return err

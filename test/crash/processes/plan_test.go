@@ -48,6 +48,18 @@ func TestSchedule(t *testing.T) {
 	}
 }
 
+// Whoever sleeps in a run without fence must wake up beside another owner, so one of a stage may sleep at a time.
+func TestScheduleFence(t *testing.T) {
+	c := config{seed: 3, faults: 50, every: longestPause, broken: "fence"}
+	awake := make(map[string]time.Duration)
+	for _, f := range schedule(&c) {
+		if f.kind != wipe || f.at < awake[f.stage] {
+			t.Errorf("%s of %s at %s, when one sleeps until %s", f.kind, f.stage, f.at, awake[f.stage])
+		}
+		awake[f.stage] = f.at + f.lasts
+	}
+}
+
 func TestPercentile(t *testing.T) {
 	var times []time.Duration
 	for i := range 200 {

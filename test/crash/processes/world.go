@@ -29,7 +29,7 @@ const (
 	most        = 4                      // of each stage at once
 	startTime   = 20 * time.Second       // until deployed
 	stepTime    = 12 * time.Second       // that an armed instance has to come to its step: commits are 5 s apart
-	wakeTime    = 500 * time.Millisecond // after which what a sleeper had on its lips has been said
+	wakeTime    = 3 * time.Second        // that an instance has, when it wakes up, to say what it had on its lips
 	stopTime    = 15 * time.Second       // that an instance has to leave: a commit takes 2 s at most
 	settleTime  = 3 * time.Minute        // until everything is read when all faults are healed
 	mostDeaths  = 20                     // by themselves, after which the run is given up
@@ -368,8 +368,7 @@ func (w *world) inject(ctx context.Context, f *fault) error {
 		if err := w.pause(ctx, f, p); err != nil {
 			return err
 		}
-		_ = sleep(ctx, wakeTime)
-		return w.wipe(f)
+		return w.wipe(f, p)
 	}
 	span := w.watch.begin(f.stage, f.kind, 1)
 	defer w.watch.healed(span)
@@ -489,15 +488,27 @@ func (w *world) pause(ctx context.Context, f *fault, p *process) error {
 	w.watch.lost(p.name, span, pause, time.Now())
 	w.count(f, step)
 	_ = sleep(ctx, f.lasts)
+	if f.kind == wipe { // the commit that it comes to when it wakes up is its last
+		p.told.Store(true)
+		if err := os.WriteFile(p.fault, []byte("kill after-commit"), 0o644); err != nil {
+			return err
+		}
+	}
 	p.signal(syscall.SIGCONT)
 	return nil
 }
 
-// wipe kills all instances of a stage on which no other fault is at work, and starts as many again.
-func (w *world) wipe(f *fault) error {
+// wipe kills all instances of a stage on which no other fault is at work, as soon as the one that has woken up has made its
+// commit, if it is allowed to, and before the new owner makes the next one. Then it starts as many again.
+func (w *world) wipe(f *fault, woken *process) error {
 	span := w.watch.begin(f.stage, f.kind, 1)
 	defer w.watch.healed(span)
 	n := 0
+	if woken.wait(wakeTime) {
+		n++
+	} else {
+		_ = os.Remove(woken.fault)
+	}
 	for ; n < most; n++ {
 		p := w.free(f)
 		if p == nil {
