@@ -15,6 +15,7 @@ import (
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 	"github.com/trailvane/trailvane/schemas"
 )
 
@@ -56,23 +57,15 @@ func randomBody(n int) []byte {
 // benchServer is a server and a connection, in the process or by TCP.
 func benchServer(b *testing.B, change func(*server.Options)) natsjs.JetStream {
 	b.Helper()
-	o := &server.Options{
-		DontListen: true, Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: b.TempDir(),
-		JetStreamMaxStore: 16 << 30, JetStreamMaxMemory: 4 << 30, NoLog: true, NoSigs: true,
-	}
-	if change != nil {
-		change(o)
-	}
-	s, err := server.NewServer(o)
-	if err != nil {
-		b.Fatal(err)
-	}
-	s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
-		b.Fatal("server is not ready")
-	}
-	b.Cleanup(func() { stopServer(s) })
-	if o.DontListen {
+	inProcess := true
+	s := jetstreamtest.Start(b, func(o *server.Options) {
+		o.DontListen, o.JetStreamMaxMemory = true, 4<<30
+		if change != nil {
+			change(o)
+		}
+		inProcess = o.DontListen
+	})
+	if inProcess {
 		return connect(b, s)
 	}
 	nc, err := nats.Connect(s.ClientURL())

@@ -13,6 +13,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
 )
@@ -28,7 +29,7 @@ func Example() {
 	})
 	check(err)
 	s.Start()
-	defer stopServer(s)
+	defer jetstreamtest.Stop(s)
 	if !s.ReadyForConnections(10 * time.Second) {
 		panic("server is not ready")
 	}

@@ -10,6 +10,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 )
 
 // members deploys, with a short TTL.
@@ -156,13 +157,13 @@ func TestANameIsTakenOnce(t *testing.T) {
 
 // Whoever is missing in an answer that broke off is not dead.
 func TestWithoutAServerNobodyIsMissed(t *testing.T) {
-	s := startServer(t, t.TempDir())
+	s := startServer(t, jetstreamtest.Dir(t))
 	js := connect(t, s)
 	members(t, js)
 	if err := heart(t, js, "a", "h").Join(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	stopServer(s)
+	jetstreamtest.Stop(s)
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if all, err := jetstream.Members(ctx, js); err == nil {

@@ -7,26 +7,16 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 )
 
 // A request may end without a word when its bytes are used up exactly, so we must count them as the server does; a
 // difference would end in a wait for heartbeats.
 func TestBytesOfARequestAreCountedAsTheServerDoes(t *testing.T) {
-	s, err := server.NewServer(&server.Options{
-		DontListen: true, JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 1 << 30, JetStreamMaxMemory: 1 << 26,
-		NoLog: true, NoSigs: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	defer func() { s.Shutdown(); s.WaitForShutdown() }()
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("server is not ready")
-	}
+	s := jetstreamtest.Start(t, nil)
 	closed := make(chan struct{})
 	nc, err := nats.Connect("", nats.InProcessServer(s), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
 	if err != nil {

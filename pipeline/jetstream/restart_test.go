@@ -10,6 +10,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
 )
@@ -48,7 +49,7 @@ func putAgain(t *testing.T, s *jetstream.Sink, rest []runner.Output) {
 }
 
 func TestPortsOutliveARestartOfTheServer(t *testing.T) {
-	dir := t.TempDir()
+	dir := jetstreamtest.Dir(t)
 	s := startServerAt(t, dir, -1)
 	port := s.Addr().(*net.TCPAddr).Port
 	js := connectAt(t, s.ClientURL())
@@ -64,7 +65,7 @@ func TestPortsOutliveARestartOfTheServer(t *testing.T) {
 
 	put(t, sink, outputs("events.0.x", 1, 10)...)
 	readUpTo(t, source, 0, 10)
-	stopServer(s)
+	jetstreamtest.Stop(s)
 	s = startServerAt(t, dir, port)
 	putAgain(t, sink, outputs("events.0.x", 11, 10))
 	readUpTo(t, source, 10, 20)
@@ -75,7 +76,7 @@ func TestPortsOutliveARestartOfTheServer(t *testing.T) {
 		defer close(done)
 		readUpTo(t, source, 20, 21)
 	}()
-	stopServer(s)
+	jetstreamtest.Stop(s)
 	startServerAt(t, dir, port)
 	putAgain(t, sink, outputs("events.0.x", 21, 1))
 	<-done

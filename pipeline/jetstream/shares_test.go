@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -12,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 )
 
 // Rule 8: the shares of everything add up to at most 90 % of the limit.
@@ -84,18 +84,7 @@ func TestATailThatFillsAStreamIsRefused(t *testing.T) {
 // startAccount runs a server whose only account may store so much.
 func startAccount(t *testing.T, account, store int64) natsjs.JetStream {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		DontListen: true, JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: store, JetStreamMaxMemory: 64 << 20,
-		NoLog: true, NoSigs: true,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("server is not ready")
-	}
-	t.Cleanup(func() { stopServer(s) })
+	s := jetstreamtest.Start(t, func(o *server.Options) { o.DontListen, o.JetStreamMaxStore = true, store })
 	if account > 0 {
 		limits := map[string]server.JetStreamAccountLimits{"": {
 			MaxMemory: -1, MaxStore: account, MaxStreams: -1, MaxConsumers: -1, MaxAckPending: -1,

@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 )
 
 // securedServer runs a server that knows the roles of 'trailvane credentials', and returns its URL and the folder of credentials.
@@ -20,18 +22,14 @@ func securedServer(t *testing.T) (url, folder string) {
 		t.Fatalf("credentials: exit %d\n%s", r.code, r.err)
 	}
 	file := filepath.Join(dir, "server.conf")
-	config := fmt.Sprintf("listen: 127.0.0.1:-1\njetstream { store_dir: %q, max_file_store: 20GB }\ninclude credentials/nats-auth.conf\n", dir)
+	config := fmt.Sprintf("include credentials/nats-auth.conf\n")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o, err := server.ProcessConfigFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := runServer(t, o)
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
+	s := jetstreamtest.Start(t, func(o *server.Options) {
+		if err := o.ProcessConfigFile(file); err != nil {
+			t.Fatal(err)
+		}
 	})
 	return "nats://" + s.Addr().String(), folder
 }

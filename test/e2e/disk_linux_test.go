@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/tidwall/gjson"
+
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 )
 
 // smallDisk returns a folder that is a disk of 1 MB, and what mounts it again, with other flags or another size. It is gone when
@@ -113,14 +115,10 @@ func TestFullDiskOfTheServer(t *testing.T) {
 	}
 	port := freePort(t)
 	up := func() *server.Server {
-		return runServer(t, &server.Options{Host: "127.0.0.1", Port: port, StoreDir: filepath.Join(disk, "store"), JetStreamMaxStore: 20 << 30})
+		return jetstreamtest.Start(t, func(o *server.Options) { o.Port, o.StoreDir = port, filepath.Join(disk, "store") })
 	}
 	nats := up()
-	down := func() {
-		nats.Shutdown()
-		nats.WaitForShutdown()
-	}
-	t.Cleanup(func() { down() })
+	down := func() { jetstreamtest.Stop(nats) }
 	url := fmt.Sprintf("nats://127.0.0.1:%d", port)
 	log := filepath.Join(t.TempDir(), "log")
 	out, err := os.Create(log)

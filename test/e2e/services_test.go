@@ -18,10 +18,11 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/tidwall/gjson"
+
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 )
 
 // freePort returns a port of 127.0.0.1 that nobody uses now.
@@ -38,27 +39,7 @@ func freePort(t *testing.T) int {
 // natsServer runs a server until the test ends, and returns its URL.
 func natsServer(t *testing.T) string {
 	t.Helper()
-	s := runServer(t, &server.Options{Host: "127.0.0.1", Port: -1, StoreDir: t.TempDir(), JetStreamMaxStore: 20 << 30})
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	return "nats://" + s.Addr().String()
-}
-
-// runServer runs a server, which the caller shuts down.
-func runServer(t *testing.T, o *server.Options) *server.Server {
-	t.Helper()
-	o.JetStream, o.NoLog, o.NoSigs = true, true, true
-	s, err := server.NewServer(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
-	return s
+	return jetstreamtest.Start(t, nil).ClientURL()
 }
 
 // A serving is a run of a service with a port for its health.

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 	"github.com/trailvane/trailvane/services/internal/stages"
 )
 
@@ -27,27 +28,15 @@ func secured(t *testing.T) (url, dir string) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "server.conf")
-	config := fmt.Sprintf("listen: 127.0.0.1:-1\njetstream { store_dir: %q }\ninclude %s\n", t.TempDir(), ServerFile)
+	config := fmt.Sprintf("include %s\n", ServerFile)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o, err := server.ProcessConfigFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.NoLog, o.NoSigs = true, true
-	s, err := server.NewServer(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
+	s := jetstreamtest.Start(t, func(o *server.Options) {
+		if err := o.ProcessConfigFile(file); err != nil {
+			t.Fatal(err)
+		}
 	})
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
 	return "nats://" + s.Addr().String(), dir
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 )
 
 func TestTLS(t *testing.T) {
@@ -40,24 +42,15 @@ func TestTLS(t *testing.T) {
 	}
 
 	file := filepath.Join(dir, "server.conf")
-	config := fmt.Sprintf("listen: 127.0.0.1:-1\ntls { cert_file: %q, key_file: %q }\n", filepath.Join(dir, CertFile), filepath.Join(dir, CertKeyFile))
+	config := fmt.Sprintf("tls { cert_file: %q, key_file: %q }\n", filepath.Join(dir, CertFile), filepath.Join(dir, CertKeyFile))
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	o, err := server.ProcessConfigFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.NoLog, o.NoSigs = true, true
-	s, err := server.NewServer(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	defer s.Shutdown()
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
+	s := jetstreamtest.Start(t, func(o *server.Options) {
+		if err := o.ProcessConfigFile(file); err != nil {
+			t.Fatal(err)
+		}
+	})
 	url := "tls://" + s.Addr().String()
 	nc, err := nats.Connect(url, nats.RootCAs(filepath.Join(dir, CAFile)))
 	if err != nil {

@@ -17,34 +17,11 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	natsjetstream "github.com/nats-io/nats.go/jetstream"
+
 	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 	"github.com/trailvane/trailvane/services/internal/service"
 )
-
-// broker runs a server with a port of 127.0.0.1 until the test ends.
-func broker(t *testing.T, change func(*server.Options)) *server.Server {
-	t.Helper()
-	o := &server.Options{
-		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), JetStreamMaxStore: 1 << 30, JetStreamMaxMemory: 64 << 20,
-		NoLog: true, NoSigs: true,
-	}
-	if change != nil {
-		change(o)
-	}
-	s, err := server.NewServer(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("the server is not ready")
-	}
-	return s
-}
 
 // A journal is a log that can be waited for.
 type journal struct {
@@ -88,8 +65,8 @@ func (j *journal) says(t *testing.T, text string) {
 }
 
 func TestConnectRefused(t *testing.T) {
-	guarded := broker(t, func(o *server.Options) { o.Username, o.Password = "trailvane", "right" })
-	without := broker(t, func(o *server.Options) { o.JetStream = false })
+	guarded := jetstreamtest.Start(t, func(o *server.Options) { o.Username, o.Password = "trailvane", "right" })
+	without := jetstreamtest.Start(t, func(o *server.Options) { o.JetStream = false })
 	at := func(s *server.Server, user string) string { return "nats://" + user + s.Addr().String() }
 	for name, c := range map[string]struct {
 		url  string
@@ -179,9 +156,9 @@ func TestConnectLater(t *testing.T) {
 		done <- connected{js, err}
 	}()
 	j.says(t, "cannot reach NATS at "+url+", trying again")
-	dir := t.TempDir()
+	dir := jetstreamtest.Dir(t)
 	at := func(o *server.Options) { o.Port, o.StoreDir = port, dir }
-	s := broker(t, at)
+	s := jetstreamtest.Start(t, at)
 	c := <-done
 	if c.err != nil {
 		t.Fatal(c.err)
@@ -189,10 +166,9 @@ func TestConnectLater(t *testing.T) {
 	closed := make(chan struct{})
 	c.js.Conn().SetClosedHandler(func(*nats.Conn) { close(closed) })
 	defer func() { c.js.Conn().Close(); <-closed }()
-	s.Shutdown()
-	s.WaitForShutdown()
+	jetstreamtest.Stop(s)
 	j.says(t, "the connection to NATS is lost")
-	broker(t, at)
+	jetstreamtest.Start(t, at)
 	j.says(t, "connected to NATS again")
 }
 
@@ -213,7 +189,7 @@ func TestConnectEnds(t *testing.T) {
 
 // A service waits for its deployment, whole, and refuses another one than its flags say.
 func TestWaitDeployed(t *testing.T) {
-	s := broker(t, nil)
+	s := jetstreamtest.Start(t, nil)
 	j := newJournal()
 	js, err := (&service.Credentials{}).Connect(t.Context(), []string{"nats://" + s.Addr().String()}, "test", j.log())
 	if err != nil {
@@ -272,7 +248,7 @@ func get(t *testing.T, url string) (int, string) {
 
 // A process lives while it starts, is ready when it works, and ends without an error when it is told to.
 func TestProcess(t *testing.T) {
-	s := broker(t, nil)
+	s := jetstreamtest.Start(t, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	j := newJournal()

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/internal/broker"
@@ -75,7 +76,7 @@ type fleet struct {
 
 func newFleet(t *testing.T, ttl time.Duration) *fleet {
 	t.Helper()
-	f := &fleet{t: t, dir: t.TempDir(), port: -1, ttl: ttl}
+	f := &fleet{t: t, dir: jetstreamtest.Dir(t), port: -1, ttl: ttl}
 	f.start()
 	t.Cleanup(func() { f.world.Shutdown() })
 	_, f.js = f.connect(f.address())

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"strconv"
 
 	"github.com/cespare/xxhash/v2"
 	"go.opentelemetry.io/otel/attribute"
@@ -20,9 +21,24 @@ import (
 	"github.com/trailvane/trailvane/pipeline/runner"
 )
 
-// defaultRatio is the share of chunks that are traced if OTEL_TRACES_SAMPLER says nothing: a chunk has a dozen spans, and a
+// defaultRatio is the share of chunks that are traced if the environment says nothing: a chunk has a dozen spans, and a
 // catching up ingest makes hundreds of chunks a second.
 const defaultRatio = 0.01
+
+// ratio is the share of chunks that are traced if OTEL_TRACES_SAMPLER names no sampler. As for those that it names, an argument
+// that is none is warned of and ignored.
+func ratio(log *slog.Logger) float64 {
+	arg := os.Getenv("OTEL_TRACES_SAMPLER_ARG")
+	if arg == "" {
+		return defaultRatio
+	}
+	r, err := strconv.ParseFloat(arg, 64)
+	if err != nil || !(r >= 0 && r <= 1) {
+		log.Warn("OTEL_TRACES_SAMPLER_ARG is no share between 0 and 1, and is ignored", "value", arg, "instead", defaultRatio)
+		return defaultRatio
+	}
+	return r
+}
 
 // startTraces begins to trace if the environment asks for it.
 func (t *Telemetry) startTraces(ctx context.Context, who *resource.Resource, log *slog.Logger) error {
@@ -35,7 +51,7 @@ func (t *Telemetry) startTraces(ctx context.Context, who *resource.Resource, log
 	}
 	options := []sdk.TracerProviderOption{sdk.WithResource(who), sdk.WithBatcher(push), sdk.WithIDGenerator(ids{})}
 	if os.Getenv("OTEL_TRACES_SAMPLER") == "" {
-		options = append(options, sdk.WithSampler(sdk.ParentBased(sdk.TraceIDRatioBased(defaultRatio))))
+		options = append(options, sdk.WithSampler(sdk.ParentBased(sdk.TraceIDRatioBased(ratio(log)))))
 	}
 	t.spans = sdk.NewTracerProvider(options...)
 	t.tracer = t.spans.Tracer("github.com/trailvane/trailvane")

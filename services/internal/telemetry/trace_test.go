@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
 	"strings"
@@ -90,6 +91,23 @@ func TestIDsAreOfThePlace(t *testing.T) {
 }
 
 // Nothing is pushed unless the environment says where to.
+// The default sampler takes its argument from the environment, also where no sampler is named.
+func TestRatio(t *testing.T) {
+	for arg, want := range map[string]struct {
+		ratio float64
+		warns bool
+	}{
+		"": {defaultRatio, false}, "1": {1, false}, "0": {0, false}, "0.25": {0.25, false},
+		"2": {defaultRatio, true}, "-1": {defaultRatio, true}, "NaN": {defaultRatio, true}, "often": {defaultRatio, true},
+	} {
+		t.Setenv("OTEL_TRACES_SAMPLER_ARG", arg)
+		var log bytes.Buffer
+		if got := ratio(slog.New(slog.NewTextHandler(&log, nil))); got != want.ratio || (log.Len() > 0) != want.warns {
+			t.Errorf("%q: %v, want %v; log %q", arg, got, want.ratio, &log)
+		}
+	}
+}
+
 func TestPushed(t *testing.T) {
 	for name, c := range map[string]struct {
 		env  map[string]string
