@@ -108,6 +108,10 @@ down: ## Stop the containers; nothing is lost
 compose-test: ## Days of history, then live, in containers that are scaled and killed: equal to analyze? (minutes)
 	go run ./test/compose
 
+.PHONY: observe-test
+observe-test: ## In containers with collector, Jaeger and Prometheus: traces, metrics, rules, panels (minutes; a quarter of an hour once)
+	go run ./test/compose -observe
+
 .PHONY: alerts-test
 alerts-test: ## Test alert rules and dashboard, with the Prometheus library
 	cd deploy/prometheus && GOWORK=off go test ./...

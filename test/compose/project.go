@@ -12,6 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // imageVersion is the tag of the image under test.
@@ -29,8 +32,8 @@ type project struct {
 	program string // trailvane, for the host
 }
 
-// newProject builds what the project needs: the program and the image.
-func newProject(ctx context.Context, root, dir string) (*project, error) {
+// newProject builds what the project needs: the program and the image, and stand-ins for images where there is no registry.
+func newProject(ctx context.Context, root, dir string, standIns ...string) (*project, error) {
 	p := &project{root: root, dir: dir, name: "trailvane-test-" + strconv.Itoa(os.Getpid()), program: filepath.Join(dir, "trailvane")}
 	compose, err := p.run(ctx, "scripts/compose")
 	if err != nil {
@@ -46,7 +49,7 @@ func newProject(ctx context.Context, root, dir string) (*project, error) {
 		"HTTP_PORT="+httpPort, "LOGS="+filepath.Join(dir, "logs"))
 	for _, command := range [][]string{
 		{"go", "build", "-o", p.program, "./services/trailvane"},
-		{".ci/stand-ins"},
+		append([]string{".ci/stand-ins"}, standIns...),
 		{"docker", "build", "-q", "-f", "deploy/Dockerfile", "-t", "trailvane:" + imageVersion, "."},
 	} {
 		begun := time.Now()
@@ -89,6 +92,16 @@ func (p *project) do(ctx context.Context, args ...string) (string, error) {
 func (p *project) containers(ctx context.Context, service string) ([]string, error) {
 	ids, err := p.do(ctx, "ps", "-q", service)
 	return strings.Fields(ids), err
+}
+
+// connect returns a connection as viewer, and what ends it.
+func (p *project) connect() (js jetstream.JetStream, end func(), err error) {
+	nc, err := nats.Connect(p.nats, nats.UserCredentials(filepath.Join(p.root, viewer)), nats.CustomInboxPrefix("_INBOX.viewer"))
+	if err != nil {
+		return nil, nil, err
+	}
+	js, err = jetstream.New(nc)
+	return js, nc.Close, err
 }
 
 // keepLogs writes what all containers have logged into the folder of the run.

@@ -16,8 +16,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/tidwall/gjson"
 
 	"github.com/trailvane/trailvane/pipeline/detect/all"
@@ -165,15 +163,11 @@ func (p *project) compare(ctx context.Context, kept string, c config, out io.Wri
 	if err != nil {
 		return err
 	}
-	nc, err := nats.Connect(p.nats, nats.UserCredentials(filepath.Join(p.root, viewer)), nats.CustomInboxPrefix("_INBOX.viewer"))
+	js, end, err := p.connect()
 	if err != nil {
 		return err
 	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return err
-	}
+	defer end()
 	settled, cancel := context.WithTimeout(ctx, settleTime)
 	defer cancel()
 	var published map[string]live.Insight
