@@ -71,9 +71,9 @@ func (s *SavedStream) file() string { return s.Name + ".snapshot" }
 // ErrBackup: a backup could not be made or restored as things are. The error says why, and what to do.
 var ErrBackup = errors.New("backup")
 
-// Backup saves a deployment to a folder, which it makes. Nothing may run meanwhile: if anything was written, that is an error,
-// and the folder is no backup.
-func Backup(ctx context.Context, js jetstream.JetStream, dir string) (*Manifest, error) {
+// Backup saves a deployment to a folder, which it makes. Nothing may run meanwhile: if anything was written, that is an error.
+// After an error there is no folder.
+func Backup(ctx context.Context, js jetstream.JetStream, dir string) (m *Manifest, err error) {
 	if err := quiet(ctx, js); err != nil {
 		return nil, err
 	}
@@ -84,7 +84,12 @@ func Backup(ctx context.Context, js jetstream.JetStream, dir string) (*Manifest,
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("%w: %w; name a folder that is not there yet", ErrBackup, err)
 	}
-	m := &Manifest{Version: manifestVersion, Made: time.Now().UTC()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
+	m = &Manifest{Version: manifestVersion, Made: time.Now().UTC()}
 	for _, info := range before {
 		s, err := saveStream(ctx, js, dir, info)
 		if err != nil {
@@ -193,7 +198,7 @@ func unchanged(before, after []*jetstream.StreamInfo) error {
 		}
 	}
 	if len(names) > 0 || len(before) != len(after) {
-		return fmt.Errorf("%w: %s changed meanwhile, so the copies do not fit together; stop all services, and back up to a new folder",
+		return fmt.Errorf("%w: %s changed meanwhile, so the copies do not fit together; stop all services, and try again",
 			ErrBackup, strings.Join(names, ", "))
 	}
 	return nil

@@ -118,6 +118,7 @@ const (
 	reconnectWait = 100 * time.Millisecond // and at most as much again four times, so that clients do not come back in one moment
 	firstWait     = time.Second            // between attempts of a first connection, which nobody waits for
 	apiPatience   = 5 * time.Second
+	tellEvery     = 30 * time.Second // that the server is still away: at once, and then so often
 )
 
 // minServer is the oldest server that has all that the streams need: fast batches came last.
@@ -128,6 +129,7 @@ var minServer = [2]int{2, 14}
 // or has no JetStream. Once made, a connection comes back by itself, for ever. The caller closes it: js.Conn().Close().
 func (c *Credentials) Connect(ctx context.Context, urls []string, name string, log *slog.Logger) (jetstream.JetStream, error) {
 	where := WithoutSecrets(urls)
+	var told time.Time
 	for {
 		nc, err := nats.Connect(strings.Join(urls, ","), c.options(name, log)...)
 		switch {
@@ -147,7 +149,10 @@ func (c *Credentials) Connect(ctx context.Context, urls []string, name string, l
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		log.Warn(fmt.Sprintf("cannot reach NATS at %s, trying again", where), "error", err)
+		if time.Since(told) >= tellEvery {
+			told = time.Now()
+			log.Warn(fmt.Sprintf("cannot reach NATS at %s, trying again", where), "error", err)
+		}
 		if err := wait(ctx, firstWait); err != nil {
 			return nil, err
 		}
@@ -222,6 +227,7 @@ func usable(ctx context.Context, nc *nats.Conn, where string, log *slog.Logger) 
 	if err != nil {
 		return nil, err
 	}
+	var told time.Time
 	for {
 		err := account(ctx, js)
 		switch {
@@ -234,7 +240,10 @@ func usable(ctx context.Context, nc *nats.Conn, where string, log *slog.Logger) 
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		log.Warn(fmt.Sprintf("JetStream of NATS at %s does not answer, trying again", where), "error", err)
+		if time.Since(told) >= tellEvery {
+			told = time.Now()
+			log.Warn(fmt.Sprintf("JetStream of NATS at %s does not answer, trying again", where), "error", err)
+		}
 		if err := wait(ctx, firstWait); err != nil {
 			return nil, err
 		}
