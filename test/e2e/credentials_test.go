@@ -22,7 +22,7 @@ func securedServer(t *testing.T) (url, folder string) {
 		t.Fatalf("credentials: exit %d\n%s", r.code, r.err)
 	}
 	file := filepath.Join(dir, "server.conf")
-	config := fmt.Sprintf("include credentials/nats-auth.conf\n")
+	config := "include credentials/nats-auth.conf\n"
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}

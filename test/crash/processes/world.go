@@ -25,15 +25,15 @@ import (
 
 // Bounds of a run.
 const (
-	fewest      = 2                      // instances of each stage at the beginning, and at the end
-	most        = 4                      // of each stage at once
-	startTime   = 20 * time.Second       // until deployed
-	stepTime    = 12 * time.Second       // that an armed instance has to come to its step: commits are 5 s apart
-	wakeTime    = 3 * time.Second        // that an instance has, when it wakes up, to say what it had on its lips
-	stopTime    = 15 * time.Second       // that an instance has to leave: a commit takes 2 s at most
-	settleTime  = 3 * time.Minute        // until everything is read when all faults are healed
-	mostDeaths  = 20                     // by themselves, after which the run is given up
-	restartTime = time.Second            // after which one that died by itself is started again
+	fewest      = 2                // instances of each stage at the beginning, and at the end
+	most        = 4                // of each stage at once
+	startTime   = 20 * time.Second // until deployed
+	stepTime    = 12 * time.Second // that an armed instance has to come to its step: commits are 5 s apart
+	wakeTime    = 3 * time.Second  // that an instance has, when it wakes up, to say what it had on its lips
+	stopTime    = 15 * time.Second // that an instance has to leave: a commit takes 2 s at most
+	settleTime  = 3 * time.Minute  // until everything is read when all faults are healed
+	mostDeaths  = 20               // by themselves, after which the run is given up
+	restartTime = time.Second      // after which one that died by itself is started again
 )
 
 // A world is everything that a run has started.
