@@ -35,12 +35,12 @@ import (
 
 // A place is a deployment without services.
 type place struct {
-	t  *testing.T
+	t  testing.TB
 	d  *service.Deployment
 	js natsjs.JetStream
 }
 
-func newPlace(t *testing.T, lanes int) *place {
+func newPlace(t testing.TB, lanes int) *place {
 	t.Helper()
 	b, err := broker.Start(t.Context(), broker.Config{Dir: t.TempDir()})
 	if err != nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
+	"github.com/trailvane/trailvane/services/ingest/objects/objectstest"
 )
 
 // freePort returns a port of 127.0.0.1 that nobody uses now.
@@ -261,8 +262,48 @@ func TestServe(t *testing.T) {
 	}
 }
 
-// deliver copies the files of the company of some days, which their folders are named by: …/2026/03/11/….
+// serve follows an object store: history, then what is put there while it runs, or while it is dead.
+func TestServeFollowsStore(t *testing.T) {
+	const lastDay = "2026-03-11"
+	bucket := objectstest.New(t, "logs")
+	put := func(name, path string) error {
+		body, err := os.ReadFile(path)
+		if err == nil {
+			bucket.Put("logs", "company/"+filepath.ToSlash(name), string(body))
+		}
+		return err
+	}
+	deliverBy(t, put, func(day string) bool { return day < lastDay })
+	port := freePort(t)
+	url := fmt.Sprintf("nats://127.0.0.1:%d", port)
+	args := []string{"serve", "--store", filepath.Join(t.TempDir(), "store"), "--port", fmt.Sprint(port), "--partitions", "2", "--poll", "500ms",
+		"--sync", "10s", "--object-endpoint", bucket.URL, "s3://logs/company/"}
+	s := serve(t, args...)
+	s.ready(t)
+	published(t, url, starts(t, lastDay))
+	deliverBy(t, put, func(day string) bool { return day >= lastDay })
+	if err := s.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = s.Wait() // killed
+	s = serve(t, args...)
+	s.ready(t)
+	got := published(t, url, starts(t, "3"))
+	s.stop(t)
+	compareAnalyze(t, got)
+}
+
+// deliver links the files of the company of some days into a folder.
 func deliver(t *testing.T, to string, wanted func(day string) bool) {
+	t.Helper()
+	deliverBy(t, func(name, path string) error {
+		target := filepath.Join(to, name)
+		return errors.Join(os.MkdirAll(filepath.Dir(target), 0o755), os.Link(path, target))
+	}, wanted)
+}
+
+// deliverBy hands out the files of the company of some days, which their folders are named by: …/2026/03/11/….
+func deliverBy(t *testing.T, put func(name, path string) error, wanted func(day string) bool) {
 	t.Helper()
 	n := 0
 	err := filepath.WalkDir(company, func(path string, d fs.DirEntry, err error) error {
@@ -281,8 +322,7 @@ func deliver(t *testing.T, to string, wanted func(day string) bool) {
 			return nil
 		}
 		n++
-		target := filepath.Join(to, name)
-		return errors.Join(os.MkdirAll(filepath.Dir(target), 0o755), os.Link(path, target))
+		return put(name, path)
 	})
 	if err != nil || n == 0 {
 		t.Fatalf("%d files, %v", n, err)
