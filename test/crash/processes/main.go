@@ -118,7 +118,11 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 		if err == nil {
 			err = fmt.Errorf("the program is broken (%s), and nothing was found", c.broken)
 		} else {
-			fmt.Fprintf(out, "found       what is wrong with a program whose %s is broken: %v\n", c.broken, err)
+			what := err.Error()
+			if len(w.report.failures) > 0 {
+				what = w.report.failures[0]
+			}
+			fmt.Fprintf(out, "found       what is wrong with a program whose %s is broken: %.300s\n", c.broken, what)
 			err = nil
 		}
 	}
