@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -63,6 +64,10 @@ type HTTPConfig struct {
 	Address string
 	Tokens  []Token // none: only requests from this host are taken, and Address must be a loopback one
 	MaxBody int64   // bytes, uncompressed, up to [ingest.MaxBody]; DefaultMaxBody if zero
+
+	// Cert and Key are files of a certificate (PEM) and its key, with which TLS is spoken; both or neither. They are read again when they
+	// change.
+	Cert, Key string
 }
 
 // HTTP is the connector into which others push. Everything that it answers with 202 is stored.
@@ -94,6 +99,14 @@ func ListenHTTP(ctx context.Context, d *service.Deployment, c HTTPConfig) (*HTTP
 		listener.Close()
 		return nil, fmt.Errorf("listen for events at %s: without a token only an address of this host, such as 127.0.0.1:8081, is "+
 			"possible; name a file of tokens", c.Address)
+	}
+	if c.Cert != "" {
+		certificate, err := newCertificate(c.Cert, c.Key, cmp.Or(d.Log, slog.Default()))
+		if err != nil {
+			listener.Close()
+			return nil, fmt.Errorf("listen for events at %s: %w", c.Address, err)
+		}
+		listener = tls.NewListener(listener, certificate.config())
 	}
 	h := &HTTP{
 		config: c, lanes: d.Identity.Lanes, listener: listener, nc: d.JS.Conn(), trace: d.TraceRequest, log: cmp.Or(d.Log, slog.Default()).With("stage", Bucket),
@@ -139,7 +152,7 @@ func (h *HTTP) Serve(ctx context.Context) error {
 	}
 	ended := make(chan error, 1)
 	running.Go(func() { ended <- s.Serve(h.listener) })
-	h.log.Info("events are taken by HTTP", "address", h.Address(), "tokens", len(h.config.Tokens))
+	h.log.Info("events are taken by HTTP", "address", h.Address(), "tokens", len(h.config.Tokens), "tls", h.config.Cert != "")
 	h.serving.Store(true)
 	defer h.serving.Store(false)
 	select {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,6 +31,7 @@ import (
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/ingest"
 	"github.com/trailvane/trailvane/services/internal/broker"
+	"github.com/trailvane/trailvane/services/internal/credentials"
 	"github.com/trailvane/trailvane/services/internal/service"
 	"github.com/trailvane/trailvane/services/normalizer"
 )
@@ -354,6 +357,83 @@ func TestHTTPTokens(t *testing.T) {
 			t.Errorf("a file with %q is taken", bad)
 		}
 	}
+}
+
+// TLS is spoken with a certificate that may be replaced; one that does not fit its key is not taken.
+func TestHTTPSpeaksTLS(t *testing.T) {
+	p := newPlace(t, 1)
+	dirs := []string{t.TempDir(), t.TempDir()}
+	for _, dir := range dirs {
+		if _, err := credentials.MakeTLS(dir, []string{"127.0.0.1"}, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	used := t.TempDir()
+	cert, key := filepath.Join(used, "cert.pem"), filepath.Join(used, "key.pem")
+	changed := time.Now().Add(-time.Hour)
+	replace := func(from, to string) {
+		t.Helper()
+		content, err := os.ReadFile(from)
+		if err == nil {
+			changed = changed.Add(time.Second) // whatever the file system's clock shows
+			err = errors.Join(os.WriteFile(to, content, 0o600), os.Chtimes(to, changed, changed))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace(filepath.Join(dirs[0], credentials.CertFile), cert)
+	c := ingest.HTTPConfig{Address: "127.0.0.1:0", Cert: cert, Key: key}
+	if _, err := ingest.ListenHTTP(t.Context(), p.d, c); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("without its key: %v", err)
+	}
+	replace(filepath.Join(dirs[1], credentials.CertKeyFile), key)
+	if _, err := ingest.ListenHTTP(t.Context(), p.d, c); err == nil || !strings.Contains(err.Error(), "does not match") {
+		t.Errorf("with another key: %v", err)
+	}
+	replace(filepath.Join(dirs[0], credentials.CertKeyFile), key)
+	h, _ := p.serve(c, 0, nil)
+
+	// trusts reports whether a client of an authority can send.
+	trusts := func(dir string) bool {
+		t.Helper()
+		pem, err := os.ReadFile(filepath.Join(dir, credentials.CAFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(pem)
+		client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+		defer client.CloseIdleConnections()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+h.Address()+"/v1/events/auto", strings.NewReader(event(dir)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := client.Do(req)
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		return res.StatusCode == http.StatusAccepted
+	}
+	want := func(when string, first, second bool) {
+		t.Helper()
+		if a, b := trusts(dirs[0]), trusts(dirs[1]); a != first || b != second {
+			t.Errorf("%s: clients of the authorities can send: %t, %t, want %t, %t", when, a, b, first, second)
+		}
+	}
+	want("at first", true, false)
+	if r, err := post(t.Context(), h, "/v1/events/auto", strings.NewReader(event("plain"))); err == nil && r.Status == http.StatusAccepted {
+		t.Errorf("what is sent without TLS is taken: %+v", r)
+	}
+	replace(filepath.Join(dirs[1], credentials.CertFile), cert)
+	want("with half of the new one", true, false)
+	replace(filepath.Join(dirs[1], credentials.CertKeyFile), key)
+	want("with the new one", false, true)
+	if err := os.Remove(cert); err != nil {
+		t.Fatal(err)
+	}
+	want("while it is away", false, true)
 }
 
 // Full raw input is answered with 429, nothing of it is stored, and it goes on when there is room.

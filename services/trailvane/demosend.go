@@ -159,7 +159,7 @@ func (f *demoFeed) tellWaiting(c console, url string, err error) {
 	var network interface{ Timeout() bool }
 	what := err.Error()
 	if errors.As(err, &network) {
-		what = "no answer: " + what[strings.LastIndex(what, ": ")+1:]
+		what = "no answer: " + strings.TrimSpace(what[strings.LastIndex(what, ": ")+1:])
 	}
 	fmt.Fprintf(c.err, "%s waiting for %s: %s\n", time.Now().Format(time.TimeOnly), present.Safe(url, taleWidth), present.Safe(what, taleWidth))
 }

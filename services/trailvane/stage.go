@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -104,16 +106,27 @@ func (f *inputFlags) work(d *service.Deployment, paths []string, dir string) ser
 type httpFlags struct {
 	HTTP          string `name:"http" placeholder:"ADDR" help:"Take events by HTTP at this address, as 127.0.0.1:8081 or :8081 for everybody: POST /v1/events/{format}; docs/http.md explains it. Without --http-token-file only an address of this host is possible (default: nowhere)."`
 	HTTPTokenFile string `name:"http-token-file" type:"existingfile" placeholder:"FILE" help:"Bearer tokens that clients of --http must have one of: one a line, each alone or behind the name of the source that sends it. It is read at the start."`
+	HTTPCert      string `name:"http-cert" type:"existingfile" placeholder:"FILE" help:"Certificate (PEM) with which --http speaks TLS; with --http-key. Both files are read again when they change."`
+	HTTPKey       string `name:"http-key" type:"existingfile" placeholder:"FILE" help:"Key (PEM) of --http-cert."`
 	HTTPMaxBody   size   `name:"http-max-body" default:"16MB" placeholder:"SIZE" help:"Largest request body of --http, uncompressed, up to 64MB (default: ${default})."`
 }
 
 // config returns what the flags say; ok is false if nothing is taken.
 func (f *httpFlags) config() (c ingest.HTTPConfig, ok bool, err error) {
 	if f.HTTP == "" {
-		if f.HTTPTokenFile != "" {
-			return c, false, errors.New("--http-token-file is of no use without --http")
+		if cmp.Or(f.HTTPTokenFile, f.HTTPCert, f.HTTPKey) != "" {
+			return c, false, errors.New("--http-token-file, --http-cert and --http-key are of no use without --http")
 		}
 		return c, false, nil
+	}
+	if (f.HTTPCert == "") != (f.HTTPKey == "") {
+		return c, false, errors.New("--http-cert and --http-key: one needs the other")
+	}
+	if f.HTTPCert != "" {
+		if _, err := tls.LoadX509KeyPair(f.HTTPCert, f.HTTPKey); err != nil {
+			return c, false, fmt.Errorf("--http-cert, --http-key: %w", err)
+		}
+		c.Cert, c.Key = f.HTTPCert, f.HTTPKey
 	}
 	c.Address = f.HTTP
 	address, err := net.ResolveTCPAddr("tcp", f.HTTP)

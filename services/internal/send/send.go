@@ -5,6 +5,7 @@ package send
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,7 +69,8 @@ type Stored struct {
 }
 
 // Send has the body of an object stored, under the name of its source and a key that no other object of the source has within an
-// hour. It tries until the object is stored or the context ends, unless the service refuses it: then the error is a [RefusalError].
+// hour. It tries until the object is stored or the context ends, unless the service refuses it, when the error is a [RefusalError], or its
+// certificate cannot be trusted.
 func (c *Client) Send(ctx context.Context, source, key string, body []byte) (s Stored, err error) {
 	query := url.Values{"source": {source}}
 	return s, c.post(ctx, "/v1/events/auto?"+query.Encode(), key, body, &s)
@@ -89,9 +91,12 @@ func (c *Client) post(ctx context.Context, path, key string, body []byte, into a
 	for {
 		asked, err := c.once(ctx, path, key, body, into)
 		var refusal *RefusalError
+		var untrusted *tls.CertificateVerificationError
 		switch {
 		case err == nil, errors.As(err, &refusal):
 			return err
+		case errors.As(err, &untrusted): // no waiting mends it
+			return fmt.Errorf("%s: %w; SSL_CERT_FILE names a file of the authorities that are trusted", c.URL, untrusted)
 		case ctx.Err() != nil:
 			return ctx.Err()
 		}

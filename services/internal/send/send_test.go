@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -61,6 +62,22 @@ func TestRefused(t *testing.T) {
 	var r *RefusalError
 	if !errors.As(err, &r) || r.Status != 401 || r.Code != "no_token" {
 		t.Errorf("%v", err)
+	}
+}
+
+// A certificate that is not trusted is not waited for, and one that is, is fine.
+func TestUntrusted(t *testing.T) {
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusAccepted)
+		io.WriteString(w, "{}")
+	}))
+	defer s.Close()
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	if _, err := (&Client{URL: s.URL}).Send(t.Context(), "one", "key", nil); err == nil || !strings.Contains(err.Error(), "SSL_CERT_FILE") {
+		t.Errorf("%v", err)
+	}
+	if _, err := (&Client{URL: s.URL, HTTP: *s.Client()}).Send(t.Context(), "one", "key", nil); err != nil {
+		t.Error(err)
 	}
 }
 
