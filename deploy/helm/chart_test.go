@@ -5,6 +5,7 @@ package helm
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -43,7 +44,7 @@ var types = map[string]func() meta.Object{
 // cases are values as users would set them.
 var cases = map[string]string{
 	"external":    "{nats: {urls: ['nats://n1:4222', 'nats://n2:4222']}, secrets: {httpTokens: tokens}}",
-	"credentials": "{nats: {urls: ['tls://n1:4222']}, secrets: {credentials: creds, ca: ca, httpTokens: tokens}}",
+	"credentials": "{nats: {urls: ['tls://n1:4222']}, secrets: {credentials: creds, ca: ca, httpTokens: tokens, httpTLS: tls}}",
 	"bundled":     "{nats: {bundled: {enabled: true}}, secrets: {httpTokens: tokens, credentials: creds, serverAuth: auth}, podMonitor: {enabled: true}}",
 	"one node":    "{nats: {bundled: {enabled: true, replicas: 1, storageClass: fast}}, deployment: {replicas: 1}, secrets: {httpTokens: tokens}}",
 	"bucket":      "{nats: {urls: ['nats://n1:4222']}, ingest: {http: {enabled: false}, paths: ['s3://logs/AWSLogs'], env: [{name: AWS_REGION, value: eu-central-1}], serviceAccount: reader}}",
@@ -341,6 +342,11 @@ func TestCommandLines(t *testing.T) {
 	if out, err := exec.Command(program, "credentials", "--hosts", "n1", dir).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	for from, to := range map[string]string{"server.pem": "tls.crt", "server-key.pem": "tls.key"} { // as a secret of type kubernetes.io/tls has them
+		if err := os.Rename(filepath.Join(dir, from), filepath.Join(dir, to)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	inPod := regexp.MustCompile(`/etc/trailvane/\w+/`)
 	for name, values := range cases {
 		for pod, p := range pods(mustRender(t, values)) {
@@ -360,6 +366,46 @@ func TestCommandLines(t *testing.T) {
 				t.Errorf("%s, %s: %v: %v\n%s", name, pod, c.Args, err, out)
 			}
 		}
+	}
+}
+
+// What a command line or the environment names of the pod's files is mounted, and nothing else is.
+func TestMounts(t *testing.T) {
+	inPod := regexp.MustCompile(`/etc/trailvane/\w+`)
+	named := make(map[string]bool) // in any case
+	for name, values := range cases {
+		for pod, p := range pods(mustRender(t, values)) {
+			c := p.Spec.Containers[0]
+			if strings.HasPrefix(c.Args[0], "-") {
+				continue // NATS
+			}
+			texts := slices.Clone(c.Args)
+			for _, e := range c.Env {
+				texts = append(texts, e.Value)
+			}
+			want := inPod.FindAllString(strings.Join(texts, "\n"), -1)
+			slices.Sort(want)
+			want = slices.Compact(want)
+			var got []string
+			for _, m := range c.VolumeMounts {
+				if m.MountPath != "/tmp" {
+					got = append(got, m.MountPath)
+				}
+				if !slices.ContainsFunc(p.Spec.Volumes, func(v core.Volume) bool { return v.Name == m.Name }) {
+					t.Errorf("%s, %s: no volume %s", name, pod, m.Name)
+				}
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, want) {
+				t.Errorf("%s, %s: mounts %v, names %v", name, pod, got, want)
+			}
+			for _, w := range want {
+				named[w] = true
+			}
+		}
+	}
+	if got := slices.Sorted(maps.Keys(named)); len(got) != 4 {
+		t.Errorf("the cases name only %v", got)
 	}
 }
 

@@ -138,6 +138,9 @@ containers:
       {{- end }}
       {{- if .http }}
       - {name: http-tokens, mountPath: /etc/trailvane/http, readOnly: true}
+      {{- if $v.secrets.httpTLS }}
+      - {name: http-tls, mountPath: /etc/trailvane/tls, readOnly: true}
+      {{- end }}
       {{- end }}
       - {name: tmp, mountPath: /tmp}
 volumes:
@@ -154,6 +157,10 @@ volumes:
   {{- if .http }}
   - name: http-tokens
     secret: {secretName: {{ required "secrets.httpTokens: events by HTTP need a secret with http-tokens" $v.secrets.httpTokens }}}
+  {{- with $v.secrets.httpTLS }}
+  - name: http-tls
+    secret: {secretName: {{ . }}}
+  {{- end }}
   {{- end }}
   - name: tmp
     emptyDir: {sizeLimit: 16Mi}
@@ -164,7 +171,9 @@ volumes:
 {{- $v := .Values -}}
 {{- $all := dict -}}
 {{- $args := list "ingest" -}}
-{{- if $v.ingest.http.enabled }}{{ $args = concat $args (list "--http" ":8081" "--http-token-file" "/etc/trailvane/http/http-tokens") }}{{ end -}}
+{{- if $v.ingest.http.enabled }}{{ $args = concat $args (list "--http" ":8081" "--http-token-file" "/etc/trailvane/http/http-tokens") }}
+{{- if $v.secrets.httpTLS }}{{ $args = concat $args (list "--http-cert" "/etc/trailvane/tls/tls.crt" "--http-key" "/etc/trailvane/tls/tls.key") }}{{ end -}}
+{{- end -}}
 {{- $args = concat $args $v.ingest.paths -}}
 {{- $_ := set $all "ingest" (dict "stage" "ingest" "role" "ingest" "args" $args "values" $v.ingest "http" $v.ingest.http.enabled "most" $v.deployment.lanes) -}}
 {{- $_ := set $all "normalizer" (dict "stage" "normalizer" "role" "normalizer" "args" (list "normalizer") "values" $v.normalizer "most" $v.deployment.lanes) -}}
