@@ -27,6 +27,7 @@ import (
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/ingest"
@@ -45,7 +46,7 @@ type place struct {
 
 func newPlace(t testing.TB, lanes int) *place {
 	t.Helper()
-	b, err := broker.Start(t.Context(), broker.Config{Dir: t.TempDir()})
+	b, err := broker.Start(t.Context(), broker.Config{Dir: jetstreamtest.Dir(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/trailvane/trailvane/pipeline/detect/all"
 	pipeline "github.com/trailvane/trailvane/pipeline/ingest"
 	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/aggregator"
@@ -48,7 +49,7 @@ const lanes, partitions = 3, 2
 
 func newLive(t *testing.T) *live {
 	t.Helper()
-	b, err := broker.Start(t.Context(), broker.Config{Dir: t.TempDir()})
+	b, err := broker.Start(t.Context(), broker.Config{Dir: jetstreamtest.Dir(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,11 +4,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 	"github.com/trailvane/trailvane/services/internal/broker"
 )
 
 func TestReadersCommand(t *testing.T) {
-	b, err := broker.Start(t.Context(), broker.Config{Dir: t.TempDir(), Host: "127.0.0.1", Port: -1})
+	b, err := broker.Start(t.Context(), broker.Config{Dir: jetstreamtest.Dir(t), Host: "127.0.0.1", Port: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

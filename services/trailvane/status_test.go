@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/internal/broker"
@@ -20,7 +21,7 @@ import (
 func serverWithLetters(t *testing.T, deployed bool) (url string) {
 	t.Helper()
 	b, err := broker.Start(t.Context(), broker.Config{
-		Dir: t.TempDir(), Host: "127.0.0.1", Port: -1, MaxStore: 1 << 40, Log: slog.New(slog.DiscardHandler),
+		Dir: jetstreamtest.Dir(t), Host: "127.0.0.1", Port: -1, MaxStore: 1 << 40, Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -12,10 +12,12 @@ import (
 	"time"
 
 	natsjs "github.com/nats-io/nats.go/jetstream"
+
 	"github.com/trailvane/trailvane/pipeline/catalog"
 	"github.com/trailvane/trailvane/pipeline/decode"
 	"github.com/trailvane/trailvane/pipeline/decode/formats"
 	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 	"github.com/trailvane/trailvane/pipeline/normalize"
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
@@ -30,7 +32,7 @@ const lanes = 2
 // deploy makes a deployment on a server of its own.
 func deploy(t *testing.T) *service.Deployment {
 	t.Helper()
-	b, err := broker.Start(t.Context(), broker.Config{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	b, err := broker.Start(t.Context(), broker.Config{Dir: jetstreamtest.Dir(t), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

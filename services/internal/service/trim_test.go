@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/internal/broker"
@@ -50,7 +52,7 @@ type queue struct {
 
 func newQueue(t *testing.T, readers ...string) *queue {
 	t.Helper()
-	b, err := broker.Start(t.Context(), broker.Config{Dir: t.TempDir()})
+	b, err := broker.Start(t.Context(), broker.Config{Dir: jetstreamtest.Dir(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
