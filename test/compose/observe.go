@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/tidwall/gjson"
+	"go.yaml.in/yaml/v3"
 
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
 	"github.com/trailvane/trailvane/pipeline/runner"
@@ -28,7 +30,9 @@ const (
 	shownTime    = 2 * time.Minute  // from the last record until everything is seen everywhere
 	tailTime     = 15 * time.Second // that tail has to print what is there
 	rateInterval = "1m"             // what Grafana makes of $__rate_interval
-	grafana      = "grafana"
+
+	observability = "observability" // profile
+	grafana       = "grafana"       // service
 )
 
 // stagesOfTrace begin the names of the spans on the way from a request to an insight event.
@@ -51,11 +55,10 @@ func (p *project) observe(ctx context.Context, c config, out io.Writer) error {
 	}
 	jaegerPort, prometheusPort, grafanaPort := freePort(), freePort(), freePort()
 	p.env = append(p.env, "OTEL_TRACES_SAMPLER_ARG=1", "JAEGER_PORT="+jaegerPort, "PROMETHEUS_PORT="+prometheusPort, "GRAFANA_PORT="+grafanaPort)
-	services, err := p.do(ctx, "config", "--services")
+	up, err := p.services(observability)
 	if err != nil {
 		return err
 	}
-	up := strings.Fields(services)
 	if !p.hasImage(ctx, grafana) {
 		fmt.Fprintln(out, "NOT TESTED: Grafana, whose image is not here and cannot be made of Go modules")
 		up = slices.DeleteFunc(up, func(s string) bool { return s == grafana })
@@ -76,6 +79,24 @@ func (p *project) observe(ctx context.Context, c config, out io.Writer) error {
 		return err
 	}
 	return p.inPrometheus(shown, "http://127.0.0.1:"+prometheusPort, out)
+}
+
+// services returns the names of all services that no profile holds back, and of those of a profile, sorted.
+func (p *project) services(profile string) ([]string, error) {
+	content, err := os.ReadFile(filepath.Join(p.root, "docker-compose.yml"))
+	if err != nil {
+		return nil, err
+	}
+	var file struct {
+		Services map[string]struct{ Profiles []string }
+	}
+	if err := yaml.Unmarshal(content, &file); err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(file.Services, func(_ string, s struct{ Profiles []string }) bool {
+		return len(s.Profiles) > 0 && !slices.Contains(s.Profiles, profile)
+	})
+	return slices.Sorted(maps.Keys(file.Services)), nil
 }
 
 // hasImage reports whether the image of a service is here or can be pulled.
@@ -173,12 +194,12 @@ func (p *project) inPrometheus(ctx context.Context, address string, out io.Write
 		}
 		health := answer.Get("data.activeTargets.#.health").Array()
 		up := slices.DeleteFunc(slices.Clone(health), func(h gjson.Result) bool { return h.String() != "up" })
-		services, err := p.do(ctx, "config", "--services")
+		services, err := p.services(observability)
 		if err != nil {
 			return err
 		}
 		want := 0
-		for _, s := range strings.Fields(services) {
+		for _, s := range services {
 			if slices.Contains([]string{"ingest", "normalizer", "aggregator", "pairer"}, s) || strings.HasPrefix(s, "detector-") {
 				want++
 			}
