@@ -15,7 +15,7 @@ import (
 	"github.com/trailvane/trailvane/services/ingest"
 )
 
-// Clients at once. A client waits until its request is stored.
+// Clients at once, for each processor. A client waits until its request is stored.
 const benchClients = 8
 
 // Requests of clients that send as often as records come, or gather them first. Time and memory are those of client, connector and

@@ -187,6 +187,16 @@ func (p *project) inJaeger(ctx context.Context, address string, out io.Writer) e
 
 // inPrometheus demands that all processes are scraped, all rules can be evaluated, none fires, and all panels have something to show.
 func (p *project) inPrometheus(ctx context.Context, address string, out io.Writer) error {
+	services, err := p.services(observability)
+	if err != nil {
+		return err
+	}
+	want := 0
+	for _, s := range services {
+		if slices.Contains([]string{"ingest", "normalizer", "aggregator", "pairer"}, s) || strings.HasPrefix(s, "detector-") {
+			want++
+		}
+	}
 	targets := func() error {
 		answer, err := get(ctx, address+"/api/v1/targets?state=active")
 		if err != nil {
@@ -194,16 +204,6 @@ func (p *project) inPrometheus(ctx context.Context, address string, out io.Write
 		}
 		health := answer.Get("data.activeTargets.#.health").Array()
 		up := slices.DeleteFunc(slices.Clone(health), func(h gjson.Result) bool { return h.String() != "up" })
-		services, err := p.services(observability)
-		if err != nil {
-			return err
-		}
-		want := 0
-		for _, s := range services {
-			if slices.Contains([]string{"ingest", "normalizer", "aggregator", "pairer"}, s) || strings.HasPrefix(s, "detector-") {
-				want++
-			}
-		}
 		if len(up) != want || len(health) != want {
 			return fmt.Errorf("%d of %d targets are up, not %d: %s", len(up), len(health), want, answer.Get("data.activeTargets.#.lastError"))
 		}

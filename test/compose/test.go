@@ -222,22 +222,18 @@ func (p *project) compare(ctx context.Context, kept string, c config, out io.Wri
 }
 
 // healthy demands that nothing is left to be read, no letter is dead, and nobody logged an error.
-func (p *project) healthy(ctx context.Context, out io.Writer) (err error) {
-	deadline := time.After(settleTime)
-	for {
-		var said string
-		if said, err = p.run(ctx, p.program, "status", "--nats", p.nats, "--creds", viewer, "--json"); err == nil {
-			fmt.Fprintf(out, "status        %s\n", gjson.Get(said, "headline"))
-			break
-		}
-		select {
-		case <-time.After(time.Second):
-		case <-deadline:
-			return err
-		case <-ctx.Done():
-			return err
-		}
+func (p *project) healthy(ctx context.Context, out io.Writer) error {
+	settled, cancel := context.WithTimeout(ctx, settleTime)
+	defer cancel()
+	var said string
+	err := within(settled, func() (err error) {
+		said, err = p.run(ctx, p.program, "status", "--nats", p.nats, "--creds", viewer, "--json")
+		return err
+	})
+	if err != nil {
+		return err
 	}
+	fmt.Fprintf(out, "status        %s\n", gjson.Get(said, "headline"))
 	logs, err := p.do(ctx, "logs", "--no-color")
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,18 +15,12 @@ import (
 // securedServer runs a server that knows the roles of 'trailvane credentials', and returns its URL and the folder of credentials.
 func securedServer(t *testing.T) (url, folder string) {
 	t.Helper()
-	dir := t.TempDir()
-	folder = filepath.Join(dir, "credentials")
+	folder = filepath.Join(t.TempDir(), "credentials")
 	if r := run(t, nil, "credentials", "--regions", "eu-central-1", folder); r.code != 0 {
 		t.Fatalf("credentials: exit %d\n%s", r.code, r.err)
 	}
-	file := filepath.Join(dir, "server.conf")
-	config := "include credentials/nats-auth.conf\n"
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	s := jetstreamtest.Start(t, func(o *server.Options) {
-		if err := o.ProcessConfigFile(file); err != nil {
+		if err := o.ProcessConfigFile(filepath.Join(folder, "nats-auth.conf")); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -1,7 +1,6 @@
 package credentials
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -27,13 +26,8 @@ func secured(t *testing.T) (url, dir string) {
 	if _, err := Make(dir, Roles(region)); err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(dir, "server.conf")
-	config := fmt.Sprintf("include %s\n", ServerFile)
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
 	s := jetstreamtest.Start(t, func(o *server.Options) {
-		if err := o.ProcessConfigFile(file); err != nil {
+		if err := o.ProcessConfigFile(filepath.Join(dir, ServerFile)); err != nil {
 			t.Fatal(err)
 		}
 	})

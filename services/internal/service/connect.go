@@ -129,7 +129,7 @@ var minServer = [2]int{2, 14}
 // or has no JetStream. Once made, a connection comes back by itself, for ever. The caller closes it: js.Conn().Close().
 func (c *Credentials) Connect(ctx context.Context, urls []string, name string, log *slog.Logger) (jetstream.JetStream, error) {
 	where := WithoutSecrets(urls)
-	var told time.Time
+	tell := seldom(log)
 	for {
 		nc, err := nats.Connect(strings.Join(urls, ","), c.options(name, log)...)
 		switch {
@@ -149,10 +149,7 @@ func (c *Credentials) Connect(ctx context.Context, urls []string, name string, l
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if time.Since(told) >= tellEvery {
-			told = time.Now()
-			log.Warn(fmt.Sprintf("cannot reach NATS at %s, trying again", where), "error", err)
-		}
+		tell(fmt.Sprintf("cannot reach NATS at %s, trying again", where), err)
 		if err := wait(ctx, firstWait); err != nil {
 			return nil, err
 		}
@@ -227,7 +224,7 @@ func usable(ctx context.Context, nc *nats.Conn, where string, log *slog.Logger) 
 	if err != nil {
 		return nil, err
 	}
-	var told time.Time
+	tell := seldom(log)
 	for {
 		err := account(ctx, js)
 		switch {
@@ -240,12 +237,20 @@ func usable(ctx context.Context, nc *nats.Conn, where string, log *slog.Logger) 
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if time.Since(told) >= tellEvery {
-			told = time.Now()
-			log.Warn(fmt.Sprintf("JetStream of NATS at %s does not answer, trying again", where), "error", err)
-		}
+		tell(fmt.Sprintf("JetStream of NATS at %s does not answer, trying again", where), err)
 		if err := wait(ctx, firstWait); err != nil {
 			return nil, err
+		}
+	}
+}
+
+// seldom returns what warns of something that is tried again and again: at once, and then every tellEvery.
+func seldom(log *slog.Logger) func(what string, err error) {
+	var told time.Time
+	return func(what string, err error) {
+		if time.Since(told) >= tellEvery {
+			told = time.Now()
+			log.Warn(what, "error", err)
 		}
 	}
 }

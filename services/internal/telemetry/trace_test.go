@@ -90,7 +90,6 @@ func TestIDsAreOfThePlace(t *testing.T) {
 	}
 }
 
-// Nothing is pushed unless the environment says where to.
 // The default sampler takes its argument from the environment, also where no sampler is named.
 func TestRatio(t *testing.T) {
 	for arg, want := range map[string]struct {
@@ -108,6 +107,7 @@ func TestRatio(t *testing.T) {
 	}
 }
 
+// Nothing is pushed unless the environment says where to.
 func TestPushed(t *testing.T) {
 	for name, c := range map[string]struct {
 		env  map[string]string
