@@ -54,8 +54,15 @@ var cases = map[string]string{
 	"placed":      "{nats: {urls: ['nats://n1:4222']}, secrets: {httpTokens: tokens}, nodeSelector: {a: b}, tolerations: [{key: x, operator: Exists}], image: {tag: '1', pullSecrets: [p]}, telemetry: {endpoint: 'http://c:4317', tracesSamplerArg: '1'}, affinity: {nodeAffinity: {}}}",
 }
 
+// release is what is rendered, if a test does not say otherwise.
+var release = chartutil.ReleaseOptions{Name: "watch", Namespace: "security", Revision: 3, IsUpgrade: true}
+
 // render returns the objects of a release, each decoded strictly: a field that Kubernetes does not know is an error.
 func render(values string) (objects []meta.Object, notes string, err error) {
+	return renderAs(release, values)
+}
+
+func renderAs(release chartutil.ReleaseOptions, values string) (objects []meta.Object, notes string, err error) {
 	chart, err := loader.Load("trailvane")
 	if err != nil {
 		return nil, "", err
@@ -64,7 +71,7 @@ func render(values string) (objects []meta.Object, notes string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	all, err := chartutil.ToRenderValues(chart, given, chartutil.ReleaseOptions{Name: "watch", Namespace: "security", IsInstall: true}, nil)
+	all, err := chartutil.ToRenderValues(chart, given, release, nil)
 	if err != nil {
 		return nil, "", err
 	}
@@ -266,6 +273,43 @@ func TestSelectors(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Services are ready only when streams have been made: a hook would be run after all is ready, that is never.
+func TestStreamsAreMadeWithoutAHook(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, r := range []chartutil.ReleaseOptions{
+		{Name: "watch", Namespace: "security", Revision: 1, IsInstall: true},
+		{Name: "watch", Namespace: "security", Revision: 2, IsUpgrade: true},
+		{Name: strings.Repeat("w", 53), Namespace: "security", Revision: 12345, IsUpgrade: true}, // as long as Helm allows
+		{Name: strings.Repeat("w", 43) + "-" + strings.Repeat("x", 9), Namespace: "security", Revision: 1, IsInstall: true},
+	} {
+		objects, _, err := renderAs(r, cases["external"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range objects {
+			for a := range o.GetAnnotations() {
+				if strings.HasPrefix(a, "helm.sh/hook") {
+					t.Errorf("%s has %s", o.GetName(), a)
+				}
+			}
+			job, ok := o.(*batch.Job)
+			if !ok {
+				continue
+			}
+			if !regexp.MustCompile(`^[a-z]+-deploy-`+fmt.Sprint(r.Revision)+`$`).MatchString(job.Name) || len(job.Name) > 63 || seen[job.Name] {
+				t.Errorf("revision %d: the Job is %s", r.Revision, job.Name)
+			}
+			seen[job.Name] = true
+			if s := job.Spec; s.TTLSecondsAfterFinished == nil || *s.BackoffLimit > 10 || s.Template.Spec.RestartPolicy != core.RestartPolicyOnFailure {
+				t.Errorf("%s: %+v", job.Name, s)
+			}
+		}
+	}
+	if len(seen) != 4 {
+		t.Errorf("%d Jobs, want 4", len(seen))
 	}
 }
 
