@@ -72,6 +72,8 @@ var situations = map[string][]situation{
 		{"an instance has gone, and nobody took its partitions", `
 			trailvane_partitions{stage="aggregator",state="owned",instance="a"} 8x400
 			trailvane_partitions{stage="aggregator",state="owned",instance="b"} 8x100 _x300`, 40 * time.Minute, true},
+		{"the only instance has gone", `
+			trailvane_partitions{stage="aggregator",state="owned",instance="a"} 8x100 _x300`, 40 * time.Minute, true},
 		{"scaled out", `
 			trailvane_partitions{stage="aggregator",state="owned",instance="a"} 16x100 8x100
 			trailvane_partitions{stage="aggregator",state="owned",instance="b"} _x100 8x100`, 40 * time.Minute, false},

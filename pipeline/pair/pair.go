@@ -60,7 +60,7 @@ type insight struct {
 type Stats struct {
 	Started map[schemas.InsightType]uint64
 	Ended   map[schemas.InsightType]uint64
-	Strange uint64 // a second open, a close of what was not open, or the word of a generation that is over
+	Strange uint64 // a second open, a close of what was not open, the word of a generation that is over, or for another type
 }
 
 var _ runner.Processor = (*Processor)(nil)
@@ -95,6 +95,13 @@ func (s Stats) Add(t Stats) Stats {
 // Stats returns the counts.
 func (p *Processor) Stats() Stats { return p.stats }
 
+// Accept reports whether a finding was put by a detector of the type that its subject names. The server lets a detector publish on subjects
+// of its type, but the name of the producer is for the producer to say: with another's name and a high number it would make the
+// findings of that one look like repeats.
+func Accept(r *runner.Record) bool {
+	return r.Producer == "" || strings.HasPrefix(r.Producer, "detector-"+schemas.LastToken(r.Subject)+".")
+}
+
 // Apply works on one finding.
 func (p *Processor) Apply(r runner.Record, emit func(runner.Output)) error {
 	var f schemas.Finding
@@ -102,6 +109,11 @@ func (p *Processor) Apply(r runner.Record, emit func(runner.Output)) error {
 		return fmt.Errorf("finding: %w", err)
 	}
 	p.counted = true
+	if schemas.LastToken(r.Subject) != string(f.Type) {
+		// A detector may publish on subjects of its type only, so this one speaks for another.
+		p.stats.Strange++
+		return nil
+	}
 	if f.Kind == schemas.ResetFinding {
 		p.reset(&f, emit)
 		return nil

@@ -95,7 +95,7 @@ func TestIdsTellInsightsApart(t *testing.T) {
 		f := finding(schemas.OpenFinding, "A", 0)
 		change(&f)
 		var id string
-		r := runner.Record{Body: f.Append(nil)}
+		r := runner.Record{Subject: schemas.FindingsSubject(0, f.Region, f.Type), Body: f.Append(nil)}
 		err := pair.New(0).Apply(r, func(o runner.Output) {
 			var in schemas.Insight
 			if err := in.Decode(o.Body); err != nil {
@@ -210,6 +210,36 @@ func TestRestoreChangesNothing(t *testing.T) {
 		got = append(got, feed(t, second, findings[cut:]...)...)
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("cut after %d (-want +got):\n%s", cut, d)
+		}
+	}
+}
+
+// The server lets a detector publish on subjects of its type only. What it says there of another type is not heard, and neither is
+// what it says in the name of another detector.
+func TestNobodySpeaksForAnother(t *testing.T) {
+	p := pair.New(0)
+	open := finding(schemas.OpenFinding, "RunInstances", 1)
+	other := schemas.FindingsSubject(0, open.Region, schemas.AK)
+	for _, f := range []schemas.Finding{open, reset(7)} {
+		err := p.Apply(runner.Record{Seq: 1, Subject: other, Body: f.Append(nil)}, func(o runner.Output) { t.Errorf("published %s", o.Subject) })
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := p.Stats().Strange; n != 2 {
+		t.Errorf("%d findings were strange, want 2", n)
+	}
+	if got := feed(t, p, open); len(got) != 1 {
+		t.Errorf("the detector of the type itself started %d insights, want 1", len(got))
+	}
+
+	own := schemas.FindingsSubject(0, open.Region, open.Type)
+	for producer, want := range map[string]bool{
+		"": true, "detector-ApiCallRateInsight.0.g1.0011aabb": true, "detector-ApiCallRateInsight.0.g1": true,
+		"detector-AkInsight.0.g1.0011aabb": false, "detector-ApiCallRateInsight": false, "aggregator.0.g1.0011aabb": false,
+	} {
+		if got := pair.Accept(&runner.Record{Subject: own, Producer: producer}); got != want {
+			t.Errorf("accepts %q: %t, want %t", producer, got, want)
 		}
 	}
 }

@@ -36,6 +36,10 @@ type Config struct {
 	// New makes an empty processor. Generation is the input sequence at which its state began empty.
 	New func(generation uint64) Processor
 
+	// Accept, if not nil, reports whether a record may be from the producer that it names. One that may not is passed over before it
+	// is looked at: neither applied, nor a sign of what that producer has sent. It depends on the record only.
+	Accept func(r *Record) bool
+
 	CommitEvery time.Duration    // 5 s if zero; sooner once, so that partitions take turns
 	CommitBytes int              // of input, 16 MiB if zero
 	Now         func() time.Time // the commit clock, time.Now if nil; nothing but the moment of a commit depends on it
@@ -60,6 +64,7 @@ type Stats struct {
 	Committed  atomic.Uint64 // last record that a commit covers; the input's Last less this is the lag
 	Records    atomic.Uint64 // applied, including those that are applied again after a load
 	Repeats    atomic.Uint64 // dropped because their producer had sent them before
+	Refused    atomic.Uint64 // passed over, see Config.Accept
 	Bytes      atomic.Uint64 // of input
 	Outputs    atomic.Uint64 // stored
 	Retries    atomic.Uint64 // reads and puts that had to be tried again

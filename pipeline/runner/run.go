@@ -194,9 +194,12 @@ func (l *loop) apply(records []Record) (int, error) {
 		}
 		l.Stats.Bytes.Add(uint64(len(r.Body)))
 		l.bytes += len(r.Body)
-		if l.repeated(r) {
+		switch {
+		case l.Accept != nil && !l.Accept(r):
+			l.Stats.Refused.Add(1)
+		case l.repeated(r):
 			l.Stats.Repeats.Add(1)
-		} else {
+		default:
 			if err := l.applyOne(r); err != nil {
 				return i, err
 			}

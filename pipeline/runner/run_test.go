@@ -353,6 +353,28 @@ func TestUpgrade_ProducersThatHaveANewName(t *testing.T) {
 	}
 }
 
+// Whoever sends in another's name lifts nobody's number.
+func TestForgedProducersAreRefused(t *testing.T) {
+	s := setup(t)
+	s.config.Accept = func(r *runner.Record) bool { return string(r.Body) != "forged" }
+	for i, body := range []string{"a", "forged", "a"} {
+		number := schemas.Number{Seq: uint64(i + 1)}
+		if body == "forged" {
+			number.Seq = 1 << 60
+		}
+		o := runner.Output{Subject: "raw.0.words", Body: []byte(body), Producer: "p", Number: number}
+		if _, err := s.Sink().Put(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.mustDrain()
+	s.wantPut("a 1, a 2")
+	s.wantSeq(3)
+	if n := s.config.Stats.Refused.Load(); n != 1 {
+		t.Errorf("%d records refused, want 1", n)
+	}
+}
+
 func TestRule3_OutputsAreNumberedAndTraced(t *testing.T) {
 	s := setup(t, "a b", "", "a")
 	s.mustDrain()

@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -211,7 +212,9 @@ func answerTo(w http.ResponseWriter, r *http.Request, take func(http.ResponseWri
 	if err != nil {
 		var e *refusal
 		if !errors.As(err, &e) {
-			e = refuse(http.StatusBadRequest, "unreadable", "the body could not be read: %v", err)
+			if e = refuse(http.StatusBadRequest, "unreadable", "the body could not be read: %v", err); errors.Is(err, os.ErrDeadlineExceeded) {
+				e = later(http.StatusRequestTimeout, "slow", "the body did not come in time; send it again, in smaller parts")
+			}
 		}
 		if e.again {
 			w.Header().Set("Retry-After", retryAfter)

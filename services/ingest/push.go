@@ -429,17 +429,21 @@ func (p *pusher) fate(ctx context.Context, head jetstream.PushHead) (f fate, las
 		}
 		return nil
 	})
-	if f != unknownFate || err != nil && !errors.Is(err, errDecided) {
-		return f, last, ignore(err, errDecided)
+	if err = ignore(err, errDecided); f == fenced || err != nil {
+		return f, last, err
 	}
-	// What is not there any more, its reader has had, and committed before.
+	// What is not there any more, its reader has had, and committed before. That goes for a fence, too: what is found may have come
+	// behind it, and then its reader drops it.
 	first, _, _, err := jetstream.Held(ctx, p.js, stream)
 	if err != nil || first <= head.After+1 {
 		return f, last, err
 	}
 	had, _, err := jetstream.HadBy(ctx, p.js, normalize.Stage, strconv.Itoa(p.lane), pushProducer)
+	if err != nil {
+		return unknownFate, last, err
+	}
 	decide(had)
-	return f, last, err
+	return f, last, nil
 }
 
 func ignore(err, what error) error {

@@ -20,8 +20,9 @@ type Partition = service.Partition[*pair.Processor]
 func Open(ctx context.Context, d *service.Deployment, partition int) (*Partition, error) {
 	return service.Open(ctx, d, service.Stage[*pair.Processor]{
 		Name: pair.Stage, Partition: partition, Input: jetstream.FindingsStream(partition), Constants: pair.Constants,
-		New:   func(uint64) *pair.Processor { return pair.New(partition) },
-		Tally: tally,
+		New:    func(uint64) *pair.Processor { return pair.New(partition) },
+		Accept: pair.Accept,
+		Tally:  tally,
 	})
 }
 

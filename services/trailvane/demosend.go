@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -136,7 +137,8 @@ func (f *demoFeed) account(ctx context.Context, a schemas.Account, objects []sim
 				return err
 			}
 		}
-		hash := sha256.Sum256([]byte(o.Name))
+		// The name alone is not enough: another demo within the hour has files of the same names.
+		hash := sha256.Sum256(slices.Concat([]byte(o.Name+"\x00"), o.Body))
 		stored, err := f.client.Send(ctx, source, hex.EncodeToString(hash[:16]), o.Body)
 		if err != nil {
 			return err

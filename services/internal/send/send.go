@@ -150,7 +150,7 @@ func (c *Client) once(ctx context.Context, path, key string, body []byte, into a
 		e.Error.Message = "the answer is not that of Trailvane: " + http.StatusText(res.StatusCode)
 	}
 	refusal := &RefusalError{Status: res.StatusCode, Code: e.Error.Code, Text: e.Error.Message}
-	if res.StatusCode != http.StatusTooManyRequests && res.StatusCode < 500 {
+	if res.StatusCode != http.StatusTooManyRequests && res.StatusCode != http.StatusRequestTimeout && res.StatusCode < 500 {
 		return 0, refusal
 	}
 	if seconds, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil {

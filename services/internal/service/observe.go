@@ -93,18 +93,18 @@ func (r *run) close() {
 }
 
 // A counters is what is counted of each partition, in the order of the metrics in counterMetrics.
-type counters [8]uint64
+type counters [9]uint64
 
 var counterMetrics = [len(counters{})]string{
 	telemetry.Records, telemetry.Repeats, telemetry.InputBytes, telemetry.Outputs, telemetry.Retries, telemetry.Loads,
-	telemetry.Commits, telemetry.Conflicts,
+	telemetry.Commits, telemetry.Conflicts, telemetry.Refused,
 }
 
 func (r *run) counters() counters {
 	s := r.stats
 	return counters{
 		s.Records.Load(), s.Repeats.Load(), s.Bytes.Load(), s.Outputs.Load(), s.Retries.Load(), s.Loads.Load(), s.Commits.Load(),
-		r.conflicts(),
+		r.conflicts(), s.Refused.Load(),
 	}
 }
 

@@ -42,6 +42,7 @@ type Stage[P runner.Processor] struct {
 	Oldest    uint32
 	Anew      bool
 	New       func(generation uint64) P
+	Accept    func(r *runner.Record) bool // see [runner.Config]
 
 	// Tally tells what a processor has counted and holds, if anybody looks. It is called at each commit; it may be nil.
 	Tally func(P) Tally
@@ -82,6 +83,7 @@ func Open[P runner.Processor](ctx context.Context, d *Deployment, s Stage[P]) (*
 		Stage: s.Name, Partition: strconv.Itoa(s.Partition), Instance: d.Instance, Constants: s.Constants,
 		Version: s.Version, Oldest: s.Oldest, Anew: s.Anew, Source: source,
 		Sink: &outputs{Sink: p.sink, log: cmp.Or(d.Log, slog.Default()), patience: roomPatience}, Store: store, Log: d.Log, Stats: &p.Stats,
+		Accept: s.Accept,
 		New: func(generation uint64) runner.Processor {
 			p.processor = s.New(generation)
 			return p.processor
