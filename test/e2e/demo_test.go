@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -50,7 +51,7 @@ func TestDemoTo(t *testing.T) {
 	if len(analyzed) < 20 || len(types) != 7 {
 		t.Errorf("%d insight events of %d types are in the logs; all seven should be", len(analyzed), len(types))
 	}
-	nc, err := nats.Connect(fmt.Sprintf("nats://127.0.0.1:%d", port))
+	nc, err := nats.Connect(fmt.Sprintf("nats://127.0.0.1:%d", port), nats.Timeout(time.Minute)) // seven detectors are at work
 	if err != nil {
 		t.Fatal(err)
 	}
