@@ -5,6 +5,7 @@ package helm
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"os/exec"
@@ -14,6 +15,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/common/model"
+	"github.com/prometheus/prometheus/model/rulefmt"
+	"github.com/prometheus/prometheus/promql/parser"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
@@ -24,28 +28,30 @@ import (
 	networking "k8s.io/api/networking/v1"
 	policy "k8s.io/api/policy/v1"
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 )
 
 // types are those that the chart may render, but for the Prometheus operator's, which has no types here.
 var types = map[string]func() meta.Object{
-	"apps/v1 Deployment":                     func() meta.Object { return new(apps.Deployment) },
-	"apps/v1 StatefulSet":                    func() meta.Object { return new(apps.StatefulSet) },
-	"batch/v1 Job":                           func() meta.Object { return new(batch.Job) },
-	"v1 Service":                             func() meta.Object { return new(core.Service) },
-	"v1 ConfigMap":                           func() meta.Object { return new(core.ConfigMap) },
-	"policy/v1 PodDisruptionBudget":          func() meta.Object { return new(policy.PodDisruptionBudget) },
-	"autoscaling/v2 HorizontalPodAutoscaler": func() meta.Object { return new(autoscaling.HorizontalPodAutoscaler) },
-	"networking.k8s.io/v1 NetworkPolicy":     func() meta.Object { return new(networking.NetworkPolicy) },
-	"monitoring.coreos.com/v1 PodMonitor":    func() meta.Object { return new(meta.PartialObjectMetadata) },
+	"apps/v1 Deployment":                      func() meta.Object { return new(apps.Deployment) },
+	"apps/v1 StatefulSet":                     func() meta.Object { return new(apps.StatefulSet) },
+	"batch/v1 Job":                            func() meta.Object { return new(batch.Job) },
+	"v1 Service":                              func() meta.Object { return new(core.Service) },
+	"v1 ConfigMap":                            func() meta.Object { return new(core.ConfigMap) },
+	"policy/v1 PodDisruptionBudget":           func() meta.Object { return new(policy.PodDisruptionBudget) },
+	"autoscaling/v2 HorizontalPodAutoscaler":  func() meta.Object { return new(autoscaling.HorizontalPodAutoscaler) },
+	"networking.k8s.io/v1 NetworkPolicy":      func() meta.Object { return new(networking.NetworkPolicy) },
+	"monitoring.coreos.com/v1 PodMonitor":     func() meta.Object { return new(unstructured.Unstructured) },
+	"monitoring.coreos.com/v1 PrometheusRule": func() meta.Object { return new(unstructured.Unstructured) },
 }
 
 // cases are values as users would set them.
 var cases = map[string]string{
 	"external":    "{nats: {urls: ['nats://n1:4222', 'nats://n2:4222']}, secrets: {httpTokens: tokens}}",
 	"credentials": "{nats: {urls: ['tls://n1:4222']}, secrets: {credentials: creds, ca: ca, httpTokens: tokens, httpTLS: tls}}",
-	"bundled":     "{nats: {bundled: {enabled: true}}, secrets: {httpTokens: tokens, credentials: creds, serverAuth: auth}, podMonitor: {enabled: true}}",
+	"bundled":     "{nats: {bundled: {enabled: true}}, secrets: {httpTokens: tokens, credentials: creds, serverAuth: auth}, podMonitor: {enabled: true, labels: {release: stack}}, prometheusRule: {enabled: true, labels: {release: stack}}}",
 	"one node":    "{nats: {bundled: {enabled: true, replicas: 1, storageClass: fast}}, deployment: {replicas: 1}, secrets: {httpTokens: tokens}}",
 	"bucket":      "{nats: {urls: ['nats://n1:4222']}, ingest: {http: {enabled: false}, paths: ['s3://logs/AWSLogs'], env: [{name: AWS_REGION, value: eu-central-1}], serviceAccount: reader}}",
 	"grouped":     "{nats: {urls: ['nats://n1:4222']}, secrets: {httpTokens: tokens}, detectors: {groups: {rates: [apicallrate, apierrorrate, ak], rest: [ip, passwordchange, policychange, trailconcealment], ak: null, apicallrate: null, apierrorrate: null, ip: null, passwordchange: null, policychange: null, trailconcealment: null}}}",
@@ -98,7 +104,7 @@ func renderAs(release chartutil.ReleaseOptions, values string) (objects []meta.O
 			}
 			o := make()
 			decode := yaml.UnmarshalStrict
-			if _, ok := o.(*meta.PartialObjectMetadata); ok {
+			if _, ok := o.(*unstructured.Unstructured); ok {
 				decode = func(b []byte, o any, _ ...yaml.JSONOpt) error { return yaml.Unmarshal(b, o) }
 			}
 			if err := decode([]byte(doc), o); err != nil {
@@ -248,7 +254,11 @@ func TestSelectors(t *testing.T) {
 		}
 		seen := make(map[string]bool)
 		for _, o := range objects {
-			if kind := fmt.Sprintf("%T %s", o, o.GetName()); seen[kind] {
+			kind := fmt.Sprintf("%T %s", o, o.GetName())
+			if u, ok := o.(*unstructured.Unstructured); ok {
+				kind = u.GetKind() + " " + o.GetName()
+			}
+			if seen[kind] {
 				t.Errorf("%s: two of %s", name, kind)
 			} else {
 				seen[kind] = true
@@ -335,10 +345,111 @@ func TestScaling(t *testing.T) {
 		if m := h.Spec.Metrics[0]; h.Name != "watch-ingest" && (m.External == nil || m.External.Metric.Name != "trailvane_lag_records" ||
 			!regexp.MustCompile(`^(normalizer|aggregator|pairer|detector-[A-Z]\w+Insight)$`).MatchString(m.External.Metric.Selector.MatchExpressions[0].Values[0])) {
 			t.Errorf("%s scales by %+v", h.Name, m)
+		} else if m.External != nil && !maps.Equal(m.External.Metric.Selector.MatchLabels, ours) {
+			t.Errorf("%s scales by others' series, too: %v", h.Name, m.External.Metric.Selector.MatchLabels)
 		}
 	}
 	if n != 11 {
 		t.Errorf("%d autoscalers, want 11", n)
+	}
+}
+
+// ours are the labels of all series of the release, as the PodMonitor makes them of what all pods have.
+var ours = map[string]string{"namespace": "security", "app_kubernetes_io_instance": "watch"}
+
+// The rules are those of deploy/prometheus, each about this release, and series are named as they expect.
+func TestMonitoring(t *testing.T) {
+	parse := func(content []byte) []rulefmt.Rule {
+		t.Helper()
+		groups, errs := rulefmt.Parse(content, false, model.UTF8Validation, parser.NewParser(parser.Options{}), slog.New(slog.DiscardHandler))
+		if len(errs) > 0 {
+			t.Fatalf("%v\n%s", errs, content)
+		}
+		var all []rulefmt.Rule
+		for _, g := range groups.Groups {
+			all = append(all, g.Rules...)
+		}
+		return all
+	}
+	content, err := os.ReadFile("../prometheus/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := parse(content)
+	objects := mustRender(t, cases["bundled"])
+	seen := 0
+	for _, o := range objects {
+		u, ok := o.(*unstructured.Unstructured)
+		if !ok {
+			continue
+		}
+		seen++
+		if u.GetLabels()["release"] != "stack" {
+			t.Errorf("%s has labels %v", u.GetKind(), u.GetLabels())
+		}
+		if u.GetKind() == "PodMonitor" {
+			job, _, _ := unstructured.NestedString(u.Object, "spec", "jobLabel")
+			more, _, _ := unstructured.NestedStringSlice(u.Object, "spec", "podTargetLabels")
+			for name, p := range pods(objects) {
+				if p.Labels[job] != "trailvane" || len(more) != 2 || p.Labels[more[0]] != "watch" || p.Labels[more[1]] == "" {
+					t.Errorf("%s has labels %v, and the PodMonitor takes %s and %s", name, p.Labels, job, more)
+				}
+			}
+			continue
+		}
+		spec, err := yaml.Marshal(u.Object["spec"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := parse(spec)
+		if len(got) != len(want) {
+			t.Fatalf("%d rules, want %d", len(got), len(want))
+		}
+		for i, r := range got {
+			if r.Labels["namespace"] != "security" || r.Labels["release"] != "watch" || r.Labels["severity"] != want[i].Labels["severity"] {
+				t.Errorf("%s has labels %v", r.Alert, r.Labels)
+			}
+			if r.Alert != want[i].Alert || r.For != want[i].For || r.Annotations["summary"] != want[i].Annotations["summary"] {
+				t.Errorf("%+v, want %+v", r, want[i])
+			}
+			var selectors []string
+			expr, err := parser.NewParser(parser.Options{}).ParseExpr(r.Expr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			parser.Inspect(expr, func(n parser.Node, _ []parser.Node) error {
+				v, ok := n.(*parser.VectorSelector)
+				if !ok {
+					return nil
+				}
+				selectors = append(selectors, v.String())
+				for label, value := range ours {
+					if !strings.Contains(v.String(), label+`="`+value+`"`) {
+						t.Errorf("%s looks at %s, which others have, too", r.Alert, v)
+					}
+				}
+				return nil
+			})
+			if n := strings.Count(r.Expr, "app_kubernetes_io_instance="); n == 0 || n != len(selectors) {
+				t.Errorf("%s: %s", r.Alert, r.Expr)
+			}
+			// A container is killed at its limit, so the alert is about less.
+			if r.Alert != "TrailvaneMemory" {
+				continue
+			}
+			for name, p := range pods(objects) {
+				if p.Spec.RestartPolicy == core.RestartPolicyOnFailure || strings.HasSuffix(name, "-nats") {
+					continue
+				}
+				part := fmt.Sprintf(`app_kubernetes_io_component=%q} > 0.85 * %d`, p.Labels["app.kubernetes.io/component"], p.Spec.Containers[0].Resources.Limits.Memory().Value())
+				if strings.Count(r.Expr, part) != 1 {
+					t.Errorf("%s has no %s:\n%s", r.Alert, part, r.Expr)
+				}
+			}
+		}
+	}
+	if seen != 2 {
+		t.Errorf("%d objects of the Prometheus operator, want 2", seen)
 	}
 }
 
@@ -456,13 +567,14 @@ func TestMounts(t *testing.T) {
 // What makes no sense is refused before anything is installed.
 func TestWrongValues(t *testing.T) {
 	for values, want := range map[string]string{
-		"{secrets: {httpTokens: t}}":                                                                "nats.urls",
-		"{nats: {urls: ['nats://n:4222']}}":                                                         "secrets.httpTokens",
-		"{nats: {urls: ['http://n:4222']}, secrets: {httpTokens: t}}":                               "urls",
-		"{nats: {bundled: {enabled: true, replicas: 1}}, secrets: {httpTokens: t}}":                 "deployment.replicas",
-		"{nats: {bundled: {enabled: true}}, secrets: {httpTokens: t, credentials: c}}":              "secrets.serverAuth",
-		"{nats: {urls: ['nats://n:4222']}, secrets: {httpTokens: t}, deployment: {partitions: 33}}": "partitions",
-		"{nats: {urls: ['nats://n:4222']}, secrets: {httpTokens: t}, agregator: {}}":                "agregator",
+		"{secrets: {httpTokens: t}}":                                                                   "nats.urls",
+		"{nats: {urls: ['nats://n:4222']}}":                                                            "secrets.httpTokens",
+		"{nats: {urls: ['http://n:4222']}, secrets: {httpTokens: t}}":                                  "urls",
+		"{nats: {bundled: {enabled: true, replicas: 1}}, secrets: {httpTokens: t}}":                    "deployment.replicas",
+		"{nats: {bundled: {enabled: true}}, secrets: {httpTokens: t, credentials: c}}":                 "secrets.serverAuth",
+		"{nats: {urls: ['nats://n:4222']}, secrets: {httpTokens: t}, deployment: {partitions: 33}}":    "partitions",
+		"{nats: {urls: ['nats://n:4222']}, secrets: {httpTokens: t}, agregator: {}}":                   "agregator",
+		"{nats: {urls: ['nats://n:4222']}, secrets: {httpTokens: t}, prometheusRule: {enabled: true}}": "podMonitor",
 	} {
 		if _, _, err := render(values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", values, err, want)

@@ -198,3 +198,23 @@ volumes:
 {{- toJson (list .stage) -}}
 {{- end -}}
 {{- end }}
+
+{{- /* A size as Kubernetes or Trailvane writes it, 512Mi or 100GB, in bytes. */ -}}
+{{- define "trailvane.bytes" -}}
+{{- $units := dict "" 1 "k" 1e3 "K" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- $number := regexFind "^[0-9.]+" (toString .) -}}
+{{- $unit := toString . | trimPrefix $number | trimSuffix "B" -}}
+{{- if or (not $number) (not (hasKey $units $unit)) }}{{ fail (printf "%v is no size such as 512Mi" .) }}{{ end -}}
+{{- mulf (float64 $number) (get $units $unit) | printf "%.0f" -}}
+{{- end }}
+
+{{- /* Which processes have more than 85 % of the memory that their containers may take, in PromQL. */ -}}
+{{- define "trailvane.memoryAlert" -}}
+{{- $parts := list -}}
+{{- range $name, $w := include "trailvane.workloads" . | fromYaml -}}
+{{- with dig "limits" "memory" "" $w.values.resources -}}
+{{- $parts = append $parts (printf "process_resident_memory_bytes{app_kubernetes_io_component=%q} > 0.85 * %s" $name (include "trailvane.bytes" .)) -}}
+{{- end -}}
+{{- end -}}
+{{- join "\nor " $parts | default "vector(0) > 1" -}}
+{{- end }}
