@@ -9,6 +9,9 @@ import (
 	"github.com/vmihailenco/msgpack/v5"
 )
 
+// Stage names the stage of a type's detector: by it its outputs are known, and its state is kept.
+func Stage(t schemas.InsightType) string { return "detector-" + string(t) }
+
 // A Processor runs one detector as a stage of the pipeline: it reads panes and puts findings. It knows the settings of every
 // lane, and it announces a detector that begins with an empty state by a reset finding.
 type Processor struct {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/google/uuid"
+	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/pipeline/pages"
 	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
@@ -26,7 +27,7 @@ const (
 	Stage = "pairer"
 
 	// Constants is the version of what decides outputs beside state and record: namespace of the ids, whose findings count.
-	Constants = "2"
+	Constants = "3"
 )
 
 // namespace of the insight ids, chosen once at random.
@@ -99,7 +100,7 @@ func (p *Processor) Stats() Stats { return p.stats }
 // of its type, but the name of the producer is for the producer to say: with another's name and a high number it would make the
 // findings of that one look like repeats.
 func Accept(r *runner.Record) bool {
-	return r.Producer == "" || strings.HasPrefix(r.Producer, "detector-"+schemas.LastToken(r.Subject)+".")
+	return r.Producer == "" || strings.HasPrefix(r.Producer, detect.Stage(schemas.InsightType(schemas.LastToken(r.Subject)))+".")
 }
 
 // Apply works on one finding.

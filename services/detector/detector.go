@@ -14,7 +14,7 @@ import (
 )
 
 // Bucket names the state of a type's stage.
-func Bucket(t schemas.InsightType) string { return "detector-" + string(t) }
+func Bucket(t schemas.InsightType) string { return detect.Stage(t) }
 
 // A Partition runs one detector on one partition.
 type Partition = service.Partition[*detect.Processor]

@@ -211,10 +211,12 @@ func answerTo(w http.ResponseWriter, r *http.Request, take func(http.ResponseWri
 	w.Header().Set("Content-Type", "application/json")
 	if err != nil {
 		var e *refusal
-		if !errors.As(err, &e) {
-			if e = refuse(http.StatusBadRequest, "unreadable", "the body could not be read: %v", err); errors.Is(err, os.ErrDeadlineExceeded) {
-				e = later(http.StatusRequestTimeout, "slow", "the body did not come in time; send it again, in smaller parts")
-			}
+		switch {
+		case errors.As(err, &e):
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			e = later(http.StatusRequestTimeout, "slow", "the body did not come in time; send it again, in smaller parts")
+		default:
+			e = refuse(http.StatusBadRequest, "unreadable", "the body could not be read: %v", err)
 		}
 		if e.again {
 			w.Header().Set("Retry-After", retryAfter)

@@ -51,7 +51,7 @@ func Stages(lanes, partitions int) []runnertest.Stage {
 	for _, t := range slices.Sorted(maps.Keys(detectors)) { // in one order, or a seed would mean nothing
 		create := detectors[t]
 		stages = append(stages, runnertest.Stage{
-			Name: "detector-" + string(t), Partitions: partitions, Input: stream("WINDOWS"), Constants: create().Constants(),
+			Name: detect.Stage(t), Partitions: partitions, Input: stream("WINDOWS"), Constants: create().Constants(),
 			New: func(p int, generation uint64) runner.Processor { return detect.NewProcessor(p, generation, create()) },
 		})
 	}
