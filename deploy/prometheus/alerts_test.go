@@ -94,8 +94,12 @@ var situations = map[string][]situation{
 		{"lateness and a quiet half hour", `trailvane_watermark_delay_seconds{region="eu-central-1"} 2700x240`, 30 * time.Minute, false},
 	},
 	"TrailvaneSilent": {
-		{"seven hours", `trailvane_watermark_delay_seconds{region="a"} 25200x240`, 45 * time.Minute, true},
-		{"two hours", `trailvane_watermark_delay_seconds{region="a"} 7200x240`, 45 * time.Minute, false},
+		{"seven hours", `trailvane_silence_seconds{instance="x"} 25200x240`, 45 * time.Minute, true},
+		{"one of two partitions", `trailvane_silence_seconds{instance="x"} 60x240
+			trailvane_silence_seconds{instance="y"} 25200x240`, 45 * time.Minute, true},
+		{"two hours", `trailvane_silence_seconds{instance="x"} 7200x240`, 45 * time.Minute, false},
+		{"ticks alone", `trailvane_watermark_delay_seconds{region="a"} 1800x240
+			trailvane_silence_seconds{instance="x"} 25200x240`, 45 * time.Minute, true},
 	},
 	"TrailvaneNoEvents": {
 		{"nothing for two hours", `trailvane_events_total{instance="a"} 0+100x120 12000x480
@@ -108,6 +112,8 @@ var situations = map[string][]situation{
 	},
 	"TrailvaneDeadLetters": {
 		{"some", `trailvane_dead_letters_total{stage="normalizer",reason="malformed"} 3x40 5x20`, 15 * time.Minute, true},
+		{"the first of their reason", `trailvane_dead_letters_total{stage="normalizer",reason="malformed"} _x40 5x20`, 15 * time.Minute, true},
+		{"the first of their reason, long ago", `trailvane_dead_letters_total{stage="normalizer",reason="malformed"} _x40 5x80`, 27 * time.Minute, false},
 		{"old ones, and a restart", `trailvane_dead_letters_total{stage="normalizer",reason="malformed"} 3x40 0x20`, 15 * time.Minute, false},
 		{"none", ``, 15 * time.Minute, false},
 	},
@@ -153,6 +159,11 @@ var situations = map[string][]situation{
 	"TrailvaneLoads": {
 		{"a loop", `trailvane_loads_total{stage="pairer",partition="1"} 0+1x120`, 30 * time.Minute, true},
 		{"a take-over", `trailvane_loads_total{stage="pairer",partition="1"} 1x60 2x60`, 30 * time.Minute, false},
+	},
+	"TrailvaneRestarts": {
+		{"a crash loop", `process_start_time_seconds{job="trailvane",instance="a"} 100x20 400x20 700x20 1000x20 1300x40`, 30 * time.Minute, true},
+		{"an update", `process_start_time_seconds{job="trailvane",instance="a"} 100x60 900x60`, 30 * time.Minute, false},
+		{"somebody else's", `process_start_time_seconds{job="node",instance="a"} 100x20 400x20 700x20 1000x20 1300x40`, 30 * time.Minute, false},
 	},
 	"TrailvaneMemory": {
 		{"two gigabytes", `process_resident_memory_bytes{job="trailvane",instance="a"} 2e9x100`, 15 * time.Minute, true},
@@ -262,7 +273,7 @@ func metrics(t *testing.T) map[string][]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := map[string][]string{"up": {}, "process_resident_memory_bytes": {}}
+	all := map[string][]string{"up": {}, "process_resident_memory_bytes": {}, "process_start_time_seconds": {}}
 	for _, m := range regexp.MustCompile("(?m)^\\| `(trailvane_[a-z_]+)` \\| (\\w+) \\| ([^|]*) \\|").FindAllStringSubmatch(string(page), -1) {
 		var names []string
 		for name := range strings.SplitSeq(m[3], ",") {

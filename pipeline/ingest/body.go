@@ -87,7 +87,9 @@ func (r *BodyReader) Read(in io.Reader, c BodyConfig) (Body, error) {
 		return Body{}, fmt.Errorf("%w: %w", ErrBodyCorrupt, failed)
 	}
 	if r.split.Unclosed() {
-		b.refuse(Item{Offset: r.split.Offset(), Size: -1, Reason: Truncated})
+		if err := b.refuse(Item{Offset: r.split.Offset(), Size: -1, Reason: Truncated}); err != nil {
+			return Body{}, err
+		}
 	}
 	if err := b.flush(); err != nil {
 		return Body{}, err
@@ -112,8 +114,7 @@ type bodyCutter struct {
 
 func (b *bodyCutter) take(item Item) error {
 	if item.Reason != "" {
-		b.refuse(item)
-		return nil
+		return b.refuse(item)
 	}
 	if b.body.Format == "" && b.looked < undecidedItems {
 		b.looked++
@@ -138,10 +139,8 @@ func (b *bodyCutter) flush() error {
 	if len(b.chunk) == 0 {
 		return nil
 	}
-	if b.config.Grow != nil {
-		if err := b.config.Grow(b.size); err != nil {
-			return err
-		}
+	if err := b.grow(b.size); err != nil {
+		return err
 	}
 	chunk := schemas.Chunk{Object: b.config.Object, Records: b.chunk}
 	b.body.Chunks = append(b.body.Chunks, chunk.Append(make([]byte, 0, b.size)))
@@ -150,15 +149,24 @@ func (b *bodyCutter) flush() error {
 	return nil
 }
 
-func (b *bodyCutter) refuse(item Item) {
+func (b *bodyCutter) refuse(item Item) error {
 	if b.body.Refused++; b.body.Refused > maxBodyDead {
-		return
+		return nil
 	}
 	d := schemas.DeadLetter{
 		Stage: "ingest", Object: b.config.Object, Offset: item.Offset, Size: item.Size,
 		Reason: string(item.Reason), Error: problems[item.Reason], Raw: item.Body,
 	}
-	b.body.Letters = append(b.body.Letters, d.Append(nil))
+	letter := d.Append(nil)
+	b.body.Letters = append(b.body.Letters, letter)
+	return b.grow(len(letter))
+}
+
+func (b *bodyCutter) grow(n int) error {
+	if b.config.Grow == nil {
+		return nil
+	}
+	return b.config.Grow(n)
 }
 
 // bodyBytes reads at most so many bytes; one more is an error.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
@@ -141,31 +142,54 @@ func (p *Pushed) Write(
 	return revision, nil
 }
 
-// publishTogether stores messages in one atomic batch and returns the sequence of the last one.
+// publishTogether stores messages in one atomic batch and returns the sequence of the last one. The client's extension library has
+// this too, but waits for its answers in between without the context, so that a service that is told to stop would not.
 func publishTogether(ctx context.Context, js jetstream.JetStream, messages []*nats.Msg, size int) (uint64, error) {
-	patience := apiTimeout
-	if deadline, ok := ctx.Deadline(); ok { // which the library does not look at
-		patience = min(patience, max(time.Until(deadline), time.Millisecond))
-	}
-	if len(messages) == 1 {
-		// Alone it is atomic by itself, and costs a fortieth: the server stages a batch in files of its own.
-		ctx, cancel := context.WithTimeout(ctx, patience)
-		defer cancel()
-		ack, err := js.PublishMsg(ctx, messages[0], jetstream.WithRetryAttempts(0))
-		if err != nil {
-			return 0, err
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	last := len(messages) - 1
+	if last > 0 { // alone it is atomic by itself, and costs a fortieth: the server stages a batch in files of its own
+		id, every := uuid.NewString(), max(1, commitWindow/(size/len(messages)+1))
+		for i, m := range messages {
+			m.Header.Set(jetstreamext.BatchIDHeader, id)
+			m.Header.Set(jetstreamext.BatchSeqHeader, strconv.Itoa(i+1))
+			switch {
+			case i == last:
+				m.Header.Set(jetstreamext.BatchCommitHeader, "1")
+			case i > 0 && (i+1)%every != 0:
+				if err := js.Conn().PublishMsg(m); err != nil {
+					return 0, err
+				}
+			default: // the first one too, so that a server with too many open batches says so
+				if err := staged(ctx, js.Conn(), m); err != nil {
+					return 0, fmt.Errorf("message %d of %d: %w", i+1, len(messages), err)
+				}
+			}
 		}
-		return ack.Sequence, nil
 	}
-	ack, err := jetstreamext.PublishMsgBatch(ctx, js, messages, jetstreamext.BatchFlowControl{
-		AckFirst:   true, // so that a server with too many open batches says so
-		AckEvery:   max(1, commitWindow/(size/len(messages)+1)),
-		AckTimeout: patience,
-	})
+	ack, err := js.PublishMsg(ctx, messages[last], jetstream.WithRetryAttempts(0))
 	if err != nil {
 		return 0, err
 	}
 	return ack.Sequence, nil
+}
+
+// staged sends a message of a batch that has more of them and waits until the server has it.
+func staged(ctx context.Context, nc *nats.Conn, m *nats.Msg) error {
+	answer, err := nc.RequestMsgWithContext(ctx, m)
+	if err != nil || len(answer.Data) == 0 {
+		return err
+	}
+	var a struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(answer.Data, &a); err != nil {
+		return fmt.Errorf("answer %.100q: %w", answer.Data, err)
+	}
+	if a.Error != nil {
+		return a.Error
+	}
+	return nil
 }
 
 // HadBy returns the highest number of a producer that a partition of a stage has had, as it has committed it, and the sequence of

@@ -89,6 +89,30 @@ func TestPortsOutliveARestartOfTheServer(t *testing.T) {
 	}
 }
 
+// A service that is told to stop while its server is away does not wait for the server.
+func TestCommitEndsWithItsContext(t *testing.T) {
+	s := startServerAt(t, jetstreamtest.Dir(t), -1)
+	js := connectAt(t, s.ClientURL())
+	deploy(t, js)
+	store, err := jetstream.OpenStore(t.Context(), js, "normalizer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, partition := range []string{"0", "1"} {
+		if _, _, err := store.Load(t.Context(), partition); err != nil {
+			t.Fatal(err)
+		}
+	}
+	jetstreamtest.Stop(s)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for partition, changed := range map[string]map[string][]byte{"0": nil, "1": {"a": nil, "b": nil}} {
+		if err := store.Commit(ctx, partition, schemas.Checkpoint{}, changed); !errors.Is(err, context.Canceled) {
+			t.Errorf("commit of %d keys = %v, want %v", len(changed), err, context.Canceled)
+		}
+	}
+}
+
 func TestReadGoesOnWhenTheServerForgetsItsConsumer(t *testing.T) {
 	js := startJetStream(t)
 	deploy(t, js)

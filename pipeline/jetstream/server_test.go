@@ -7,13 +7,12 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m)
+	jetstreamtest.VerifyNoLeaks(m)
 }
 
 // startServer runs a server on a directory, without a port. The caller may stop it before the test ends.

@@ -3,6 +3,8 @@ package aggregator
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/trailvane/trailvane/pipeline/aggregate"
 	"github.com/trailvane/trailvane/pipeline/eventtime"
@@ -28,43 +30,52 @@ func Open(ctx context.Context, d *service.Deployment, partition int) (*Partition
 	})
 }
 
-// tally tells of each region the watermark of the account that is furthest behind. Accounts that are silent for a day of their
-// lane's event time are left out: nothing but an event of theirs moves their mark.
 func tally(p *aggregate.Processor) service.Tally {
-	newest := make(map[int]schemas.Minute) // by lane
-	p.Marks(func(m aggregate.Mark, _ int) { newest[m.Lane] = max(newest[m.Lane], m.Newest) })
-	behind := make(map[string]schemas.Minute)
-	windows, groups := 0, 0
-	p.Marks(func(m aggregate.Mark, open int) {
-		windows += open
-		groups++
-		if m.Newest < newest[m.Lane]-eventtime.StaleAfter {
-			return
-		}
-		if first, ok := behind[m.Region]; !ok || m.First < first {
-			behind[m.Region] = m.First
-		}
-	})
 	s := p.Stats()
-	t := service.Tally{
+	return service.Tally{
 		Counts: []service.Count{
 			{Metric: telemetry.Counted, N: float64(s.Events)},
 			{Metric: telemetry.Late, N: float64(s.Late)},
 			{Metric: telemetry.Stale, N: float64(s.Stale)},
 			{Metric: telemetry.Dropped, Labels: [2]string{Bucket, "duplicate"}, N: float64(s.Duplicates)},
 		},
-		Levels: []service.Count{
-			{Metric: telemetry.OpenWindows, N: float64(windows)},
-			{Metric: telemetry.Groups, N: float64(groups)},
-		},
+		Levels: levels(p.Marks),
+	}
+}
+
+// levels tells of each region the watermark of the account that is furthest behind, and when the account that is silent for longest
+// had its newest event, in whatever region; no tick moves that. Accounts that are silent for a day of their lane's event time are left
+// out: nothing but an event of theirs moves their mark.
+func levels(marks func(func(m aggregate.Mark, open int))) []service.Count {
+	newest := make(map[int]schemas.Minute) // by lane
+	windows, groups := 0, 0
+	marks(func(m aggregate.Mark, open int) {
+		newest[m.Lane] = max(newest[m.Lane], m.Newest)
+		windows += open
+		groups++
+	})
+	behind := make(map[string]schemas.Minute)
+	heard := make(map[schemas.Account]schemas.Minute)
+	marks(func(m aggregate.Mark, _ int) {
+		if m.Newest < newest[m.Lane]-eventtime.StaleAfter {
+			return
+		}
+		heard[m.Account] = max(heard[m.Account], m.Newest)
+		if first, ok := behind[m.Region]; !ok || m.First < first {
+			behind[m.Region] = m.First
+		}
+	})
+	all := []service.Count{{Metric: telemetry.OpenWindows, N: float64(windows)}, {Metric: telemetry.Groups, N: float64(groups)}}
+	if len(heard) > 0 {
+		all = append(all, service.Count{Metric: telemetry.Silence, N: seconds(slices.Min(slices.Collect(maps.Values(heard))))})
 	}
 	for region, first := range behind {
-		t.Levels = append(t.Levels, service.Count{
-			Metric: telemetry.WatermarkDelay, Labels: [2]string{region}, N: float64(first) * 60,
-		})
+		all = append(all, service.Count{Metric: telemetry.WatermarkDelay, Labels: [2]string{region}, N: seconds(first)})
 	}
-	return t
+	return all
 }
+
+func seconds(m schemas.Minute) float64 { return float64(m) * 60 }
 
 // Work is the stage, for an instance.
 func Work(d *service.Deployment) service.Work {

@@ -27,5 +27,11 @@ func (h *HTTP) SetSteps(takeover time.Duration, step func(name string) error) {
 	}
 }
 
+// SetTimes lets a test wait less for an answer, or for a body. Call it before the first request, and before Serve.
+func (h *HTTP) SetTimes(answer, body time.Duration) { h.answerTime, h.bodyTime = answer, body }
+
+// Kept returns how many bytes of bodies are in memory.
+func (h *HTTP) Kept() int64 { return h.kept.Load() }
+
 // LaneOf returns the lane of a source.
 func (h *HTTP) LaneOf(source string) int { return ingest.Lane(connectorName, source, h.lanes) }

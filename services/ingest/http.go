@@ -84,6 +84,8 @@ type HTTP struct {
 	kept     atomic.Int64 // bytes of bodies in memory
 	readers  sync.Pool    // of *ingest.BodyReader
 	serving  atomic.Bool
+
+	answerTime, bodyTime time.Duration // the constants, and less in tests
 }
 
 // ListenHTTP begins to listen. Serve it.
@@ -113,10 +115,12 @@ func ListenHTTP(ctx context.Context, d *service.Deployment, c HTTPConfig) (*HTTP
 		config: c, lanes: d.Identity.Lanes, listener: listener, nc: d.JS.Conn(), trace: d.TraceRequest, log: cmp.Or(d.Log, slog.Default()).With("stage", Bucket),
 		slots:   make(chan struct{}, maxRequests),
 		readers: sync.Pool{New: func() any { return new(ingest.BodyReader) }},
+
+		answerTime: answerTime, bodyTime: bodyTime,
 	}
 	owner := d.Instance + "-" + strconv.FormatUint(rand.Uint64(), 36) // another one after a restart
 	for lane := range h.lanes {
-		p, err := newPusher(d, lane, owner, h.log)
+		p, err := newPusher(d, lane, owner, &h.kept, h.log)
 		if err != nil {
 			listener.Close()
 			return nil, err
@@ -148,7 +152,7 @@ func (h *HTTP) Serve(ctx context.Context) error {
 	}
 	s := &http.Server{
 		Handler: h.handler(), MaxHeaderBytes: maxHeaderBytes,
-		ReadHeaderTimeout: headerTime, ReadTimeout: bodyTime, WriteTimeout: bodyTime + answerTime, IdleTimeout: idleTime,
+		ReadHeaderTimeout: headerTime, ReadTimeout: h.bodyTime, WriteTimeout: h.bodyTime + h.answerTime, IdleTimeout: idleTime,
 		ErrorLog: slog.NewLogLogger(h.log.Handler(), slog.LevelDebug), // what clients do wrong is their business
 	}
 	ended := make(chan error, 1)
@@ -279,12 +283,13 @@ func (h *HTTP) take(w http.ResponseWriter, r *http.Request) (map[string]any, err
 		}
 	}
 	g := &push{done: make(chan result, 1)}
-	defer func() { h.kept.Add(-int64(g.size)) }()
 	traceparent, traced := h.trace("ingest request", r.Header.Get("traceparent"))
 	g.trace = traceparent
 	err = h.read(w, r, g, source, format, key)
 	var res result
-	if err == nil {
+	if err != nil {
+		h.kept.Add(-int64(g.size))
+	} else {
 		g.subject = schemas.RawSubject(p.lane, g.body.Format)
 		res, err = h.push(p, g)
 	}
@@ -351,15 +356,17 @@ func (h *HTTP) push(p *pusher, g *push) (result, error) {
 	select {
 	case p.waiting <- g: // it has room for all that are worked on
 	default:
+		h.kept.Add(-int64(g.size))
 		return result{}, errCrowded
 	}
-	patience := time.NewTimer(answerTime)
+	patience := time.NewTimer(h.answerTime)
 	defer patience.Stop()
 	select {
 	case res := <-g.done:
 		return res, h.failure(res.err)
 	case <-patience.C:
 	}
+	g.gone.Store(true)
 	return result{}, h.failure(errAway)
 }
 

@@ -11,12 +11,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,6 +68,16 @@ func newPlace(t testing.TB, lanes int) *place {
 // serve takes requests until stop.
 func (p *place) serve(c ingest.HTTPConfig, takeover time.Duration, step func(string) error) (h *ingest.HTTP, stop func()) {
 	p.t.Helper()
+	return p.serveAs(c, func(h *ingest.HTTP) {
+		if step != nil {
+			h.SetSteps(takeover, step)
+		}
+	})
+}
+
+// serveAs is serve, with a change before the first request.
+func (p *place) serveAs(c ingest.HTTPConfig, change func(*ingest.HTTP)) (h *ingest.HTTP, stop func()) {
+	p.t.Helper()
 	if c.Address == "" {
 		c.Address = "127.0.0.1:0"
 	}
@@ -73,9 +85,7 @@ func (p *place) serve(c ingest.HTTPConfig, takeover time.Duration, step func(str
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	if step != nil {
-		h.SetSteps(takeover, step)
-	}
+	change(h)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(p.t.Context()))
 	done := make(chan error, 1)
 	go func() { done <- h.Serve(ctx) }()
@@ -617,8 +627,9 @@ func TestHTTPZombie(t *testing.T) {
 
 // What was stored, read and trimmed before anybody settled it is known by what its reader has committed.
 func TestHTTPTrimmed(t *testing.T) {
-	for _, at := range []string{"put", "put done"} {
-		t.Run(at, func(t *testing.T) {
+	for name, late := range map[string]bool{"put": false, "put done": false, "put, which comes late": true} {
+		t.Run(name, func(t *testing.T) {
+			at := strings.TrimSuffix(name, ", which comes late")
 			p := newPlace(t, 1)
 			ctx := t.Context()
 			var dead atomic.Bool
@@ -643,6 +654,16 @@ func TestHTTPTrimmed(t *testing.T) {
 			<-done
 			stop()
 
+			if late { // whoever has settled it put a fence, and was stopped behind that
+				head, _, err := jetstream.OpenPushed(p.js).Head(ctx, 0)
+				if err != nil || len(head.Keys) == 0 {
+					t.Fatalf("nothing is under way: %v", err)
+				}
+				fence := schemas.Number{Seq: head.Number, Index: math.MaxUint32}
+				if err := jetstream.PutAtomic(ctx, p.js, runner.Output{Subject: "raw.0.tick", Body: (&schemas.Tick{}).Append(nil), Producer: "http", Number: fence}); err != nil {
+					t.Fatal(err)
+				}
+			}
 			// Another producer's record, so that there is something to trim in either case.
 			if err := jetstream.PutAtomic(ctx, p.js, runner.Output{Subject: "raw.0.tick", Body: (&schemas.Tick{}).Append(nil)}); err != nil {
 				t.Fatal(err)
@@ -673,6 +694,13 @@ func TestHTTPTrimmed(t *testing.T) {
 			if err := raw.Purge(ctx); err != nil {
 				t.Fatal(err)
 			}
+			if late { // its record, which the reader drops
+				tick := runner.Output{Subject: "raw.0.tick", Body: (&schemas.Tick{}).Append(nil), Producer: "http", Number: c.Seen[0].Number}
+				tick.Number.Index = 0
+				if err := jetstream.PutAtomic(ctx, p.js, tick); err != nil {
+					t.Fatal(err)
+				}
+			}
 
 			b, _ := p.serve(ingest.HTTPConfig{}, time.Millisecond, func(string) error { return nil })
 			r, err := post(ctx, b, "/v1/events/auto", strings.NewReader(event("one")), "Idempotency-Key", "one")
@@ -702,6 +730,66 @@ func TestHTTPHalfARequest(t *testing.T) {
 		t.Errorf("half a request is answered with %.100q", answer)
 	}
 	if e := p.events(); len(e) != 1 || e["whole"] != 1 {
+		t.Errorf("stored: %v", e)
+	}
+}
+
+// Who sends too slowly is told so, and to come again, not that the body was wrong.
+func TestHTTPSlow(t *testing.T) {
+	p := newPlace(t, 1)
+	h, _ := p.serveAs(ingest.HTTPConfig{}, func(h *ingest.HTTP) { h.SetTimes(time.Minute, 100*time.Millisecond) })
+	conn, err := net.Dial("tcp", h.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "POST /v1/events/auto HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n%s\n", event("half"))
+	answer, _ := io.ReadAll(conn)
+	if !bytes.HasPrefix(answer, []byte("HTTP/1.1 408")) || !bytes.Contains(answer, []byte("Retry-After")) {
+		t.Errorf("a slow request is answered with %.300q", answer)
+	}
+	if h.Kept() != 0 || len(p.events()) != 0 {
+		t.Errorf("%d bytes are kept, stored: %v", h.Kept(), p.events())
+	}
+}
+
+// A request that was given up keeps its memory as long as it is there, is not stored any more, and then holds up nobody.
+func TestHTTPGivenUp(t *testing.T) {
+	p := newPlace(t, 1)
+	reached, wake := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	h, _ := p.serveAs(ingest.HTTPConfig{}, func(h *ingest.HTTP) {
+		h.SetTimes(100*time.Millisecond, time.Minute)
+		h.SetSteps(time.Millisecond, func(step string) error {
+			if step == "begin" {
+				once.Do(func() { close(reached); <-wake })
+			}
+			return nil
+		})
+	})
+	var sending sync.WaitGroup
+	send := func(id string) {
+		sending.Go(func() {
+			if r, err := post(t.Context(), h, "/v1/events/auto", strings.NewReader(event(id))); err != nil || r.Status != 503 {
+				t.Errorf("%s: %+v, %v", id, r, err)
+			}
+		})
+	}
+	send("first")
+	<-reached
+	one := h.Kept()
+	for i := range 5 {
+		send(strconv.Itoa(i))
+	}
+	sending.Wait()
+	if h.Kept() <= 5*one || one == 0 {
+		t.Errorf("%d bytes are kept for six requests that wait, %d for one", h.Kept(), one)
+	}
+	close(wake)
+	for h.Kept() != 0 { // until the test's time is up
+		<-time.After(time.Millisecond)
+	}
+	if e := p.events(); len(e) != 1 || e["first"] != 1 {
 		t.Errorf("stored: %v", e)
 	}
 }

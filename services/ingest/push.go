@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	natsjetstream "github.com/nats-io/nats.go/jetstream"
@@ -54,6 +55,7 @@ type push struct {
 
 	number uint64      // under which it was tried last
 	done   chan result // of size 1
+	gone   atomic.Bool // its client has been told to come again
 }
 
 type result struct {
@@ -81,6 +83,7 @@ type pusher struct {
 	sink     *jetstream.Sink // of dead letters
 	log      *slog.Logger
 	waiting  chan *push
+	kept     *atomic.Int64 // bytes in memory; those of a push are given back with its answer
 
 	// The head as it is known to be; not known after an error.
 	known    bool
@@ -92,7 +95,7 @@ type pusher struct {
 	step     func(name string) error
 }
 
-func newPusher(d *service.Deployment, lane int, owner string, log *slog.Logger) (*pusher, error) {
+func newPusher(d *service.Deployment, lane int, owner string, kept *atomic.Int64, log *slog.Logger) (*pusher, error) {
 	sink, err := jetstream.NewSink(d.JS)
 	if err != nil {
 		return nil, err
@@ -101,7 +104,7 @@ func newPusher(d *service.Deployment, lane int, owner string, log *slog.Logger) 
 	settings.Lane = lane
 	return &pusher{
 		js: d.JS, lane: lane, settings: settings.Append(nil), owner: owner, pushed: jetstream.OpenPushed(d.JS), sink: sink,
-		log: log.With("lane", lane), waiting: make(chan *push, maxRequests), takeover: takeoverTime, step: func(string) error { return nil },
+		log: log.With("lane", lane), waiting: make(chan *push, maxRequests), kept: kept, takeover: takeoverTime, step: func(string) error { return nil },
 	}, nil
 }
 
@@ -118,30 +121,45 @@ func (p *pusher) run(ctx context.Context) {
 			}
 		}
 		var group []*push
-		group, next = p.gather(next)
+		if group, next = p.gather(next); len(group) == 0 {
+			continue
+		}
 		patience, cancel := context.WithTimeout(ctx, storeTime)
 		p.store(patience, group)
 		cancel()
 	}
 }
 
-// gather returns what waits, as much as one atomic batch holds, and what comes after.
+// gather returns what waits, as much as one atomic batch holds, and what comes after. Who has given up is left out: nothing was
+// stored, and the memory is for those who come again.
 func (p *pusher) gather(first *push) (group []*push, next *push) {
-	messages, size := 2+len(first.body.Chunks), first.size
-	group = []*push{first}
-	for len(group) < maxGroup {
+	messages, size := 2, 0
+	next = first
+	for {
+		if next.gone.Load() {
+			p.answer(next, result{err: errAway})
+		} else {
+			messages += len(next.body.Chunks)
+			if size += next.size; len(group) > 0 && (messages > jetstream.MaxAtomic || size > ingest.MaxBody) {
+				return group, next
+			}
+			group = append(group, next)
+		}
+		if len(group) == maxGroup {
+			return group, nil
+		}
 		select {
 		case next = <-p.waiting:
 		default:
 			return group, nil
 		}
-		messages += len(next.body.Chunks)
-		if size += next.size; messages > jetstream.MaxAtomic || size > ingest.MaxBody {
-			return group, next
-		}
-		group = append(group, next)
 	}
-	return group, nil
+}
+
+// answer lets go of a push. Each is answered once.
+func (p *pusher) answer(g *push, r result) {
+	p.kept.Add(-int64(g.size))
+	g.done <- r
 }
 
 // store stores a group and answers each of it. Whenever something fails it looks again how things stand, and goes on from there.
@@ -153,11 +171,11 @@ func (p *pusher) store(ctx context.Context, group []*push) {
 		}
 		switch {
 		case errors.Is(err, errFull):
-			answerAll(group, result{err: errFull})
+			p.answerAll(group, result{err: errFull})
 			return
 		case ctx.Err() != nil:
 			p.log.Warn("cannot store what was pushed", "requests", len(group), "err", err)
-			answerAll(group, result{err: errAway})
+			p.answerAll(group, result{err: errAway})
 			return
 		case err != nil && !errors.Is(err, jetstream.ErrTaken):
 			p.log.Debug("store again what was pushed", "requests", len(group), "err", err)
@@ -166,9 +184,9 @@ func (p *pusher) store(ctx context.Context, group []*push) {
 	}
 }
 
-func answerAll(group []*push, r result) {
+func (p *pusher) answerAll(group []*push, r result) {
 	for _, g := range group {
-		g.done <- r
+		p.answer(g, r)
 	}
 }
 
@@ -198,12 +216,12 @@ func (p *pusher) attempt(ctx context.Context, group []*push) (rest []*push, err 
 		return rest, err
 	}
 	for _, g := range group {
-		g.done <- result{answer: g.answer(head.Number)}
+		p.answer(g, result{answer: g.accepted(head.Number)})
 	}
 	return again, nil
 }
 
-func (g *push) answer(number uint64) answer {
+func (g *push) accepted(number uint64) answer {
 	return answer{Number: number, Sum: g.sum, Accepted: g.body.Records, Refused: g.body.Refused, Format: g.body.Format}
 }
 
@@ -229,9 +247,9 @@ func (p *pusher) unanswered(ctx context.Context, group []*push) (rest, again []*
 		case err != nil:
 			return append(rest, group[i:]...), again, err
 		case len(value) > 0 && a.Sum != g.sum:
-			g.done <- result{err: errOtherKey}
+			p.answer(g, result{err: errOtherKey})
 		case len(value) > 0:
-			g.done <- result{answer: a, repeated: a.Number != g.number}
+			p.answer(g, result{answer: a, repeated: a.Number != g.number})
 		case taken[g.key]:
 			again = append(again, g)
 		default:
@@ -273,7 +291,7 @@ func (p *pusher) begin(ctx context.Context, group []*push) (jetstream.PushHead, 
 	for _, g := range group {
 		g.number = head.Number
 		head.Keys = append(head.Keys, g.key)
-		if answers[g.key], err = json.Marshal(g.answer(head.Number)); err != nil {
+		if answers[g.key], err = json.Marshal(g.accepted(head.Number)); err != nil {
 			return head, nil, err
 		}
 		for _, chunk := range g.body.Chunks {

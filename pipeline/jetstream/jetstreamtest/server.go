@@ -7,12 +7,19 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"go.uber.org/goleak"
 )
 
 const (
 	readyTime  = 10 * time.Second
 	removeTime = 5 * time.Second
 )
+
+// VerifyNoLeaks is the TestMain of a package that runs servers: it fails if goroutines outlive the tests. A server that is shut down
+// while it opens a new file of a stream may forget the goroutine that writes that file; there is nothing that a test could wait for.
+func VerifyNoLeaks(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/nats-io/nats-server/v2/server.(*msgBlock).flushLoop"))
+}
 
 // Start runs a server until the test ends; the test may shut it down before. It has a free port of 127.0.0.1 and JetStream, with room for
 // 20 GB of files in a folder of its own, unless change, which may be nil, has it otherwise.

@@ -12,8 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
+	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 	"github.com/trailvane/trailvane/services/internal/broker"
 )
 
@@ -22,7 +21,7 @@ func TestMain(m *testing.M) {
 		child(dir)
 		return
 	}
-	goleak.VerifyTestMain(m)
+	jetstreamtest.VerifyNoLeaks(m)
 }
 
 func start(tb testing.TB, c broker.Config) *broker.Broker {

@@ -243,15 +243,17 @@ func (o *observer) observe(ctx context.Context, i *Instance, tell telemetry.Obse
 	}
 }
 
-// level adds the levels of one partition to those of all. A watermark is given as seconds since 1970.
+// level adds the levels of one partition to those of all. Levels of time are given as seconds since 1970; the worst one counts.
 func (o *observer) level(all map[series]float64, levels []Count) {
 	for _, l := range levels {
 		s := series{l.Metric, l.Labels}
-		if l.Metric != telemetry.WatermarkDelay {
+		if l.Metric != telemetry.WatermarkDelay && l.Metric != telemetry.Silence {
 			all[s] += l.N
 			continue
 		}
-		s.labels[0] = o.regions.Label(s.labels[0])
+		if l.Metric == telemetry.WatermarkDelay {
+			s.labels[0] = o.regions.Label(s.labels[0])
+		}
 		all[s] = max(all[s], float64(time.Now().Unix())-l.N)
 	}
 }

@@ -17,7 +17,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"go.uber.org/goleak"
 
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
 	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
@@ -26,7 +25,7 @@ import (
 	"github.com/trailvane/trailvane/services/internal/broker"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { jetstreamtest.VerifyNoLeaks(m) }
 
 const partitions = 8
 

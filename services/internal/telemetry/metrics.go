@@ -56,6 +56,7 @@ const (
 	Stale          = "trailvane.events.stale"
 
 	WatermarkDelay = "trailvane.watermark.delay"
+	Silence        = "trailvane.silence"
 	OpenWindows    = "trailvane.windows.open"
 	Groups         = "trailvane.account.regions"
 	Findings       = "trailvane.findings"
@@ -97,6 +98,7 @@ func Metrics() []Metric {
 		{Late, Counter, "{event}", nil, "Counted events whose minute was closed."},
 		{Stale, Counter, "{event}", nil, "Events more than 24 h behind the watermark, which are in METRICS only."},
 		{WatermarkDelay, Gauge, "s", []string{"region"}, "How far the watermark is behind the clock of this process: of the worst account of the region, those left out that are silent for a day of their partition's event time. A lane that reads history is as far behind as the history."},
+		{Silence, Gauge, "s", nil, "How long ago, by the clock of this process, the newest event of an account happened, in whatever region: of the account that is silent for longest, those left out that are silent for a day of their lane's event time."},
 		{OpenWindows, Gauge, "{window}", nil, "Open minutes in aggregators, over all accounts and regions."},
 		{Groups, Gauge, "{group}", nil, "Pairs of account and region that aggregators know."},
 		{Findings, Counter, "{finding}", byType, "Findings of detectors: open, update, close and reset. A reset concerns all regions and has an empty one."},
