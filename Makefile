@@ -97,7 +97,7 @@ crash-cluster: ## The same on three servers that are killed and cut off; makes n
 check: fmt-check lint verify layers race ## What CI runs, after the tests
 
 .PHONY: up
-up: ## Start everything in containers, and wait until it is healthy (make up LOGS=/path/to/logs)
+up: ## Start everything in containers, with the settings in .env (docker-compose.yml), and wait until it is ready
 	scripts/up
 
 .PHONY: down

@@ -51,8 +51,9 @@ var types = map[string]func() meta.Object{
 var cases = map[string]string{
 	"external":    "{nats: {urls: ['nats://n1:4222', 'nats://n2:4222']}, secrets: {httpTokens: tokens}}",
 	"credentials": "{nats: {urls: ['tls://n1:4222']}, secrets: {credentials: creds, ca: ca, httpTokens: tokens, httpTLS: tls}}",
-	"bundled":     "{nats: {bundled: {enabled: true}}, secrets: {httpTokens: tokens, credentials: creds, serverAuth: auth}, podMonitor: {enabled: true, labels: {release: stack}}, prometheusRule: {enabled: true, labels: {release: stack}}}",
-	"one node":    "{nats: {bundled: {enabled: true, replicas: 1, storageClass: fast}}, deployment: {replicas: 1}, secrets: {httpTokens: tokens}}",
+	"bundled":     "{nats: {bundled: {enabled: true}}, secrets: {httpTokens: tokens, credentials: creds, serverAuth: auth, serverTLS: nats, ca: ca}, podMonitor: {enabled: true, labels: {release: stack}}, prometheusRule: {enabled: true, labels: {release: stack}}}",
+	"open":        "{nats: {bundled: {enabled: true}}, secrets: {httpTokens: tokens}, networkPolicies: {clients: [], monitoring: []}}",
+	"one node":    "{nats: {bundled: {enabled: true, replicas: 1, storageClass: fast}}, deployment: {replicas: 1}, secrets: {httpTokens: tokens, credentials: creds, serverAuth: auth}}",
 	"bucket":      "{nats: {urls: ['nats://n1:4222']}, ingest: {http: {enabled: false}, paths: ['s3://logs/AWSLogs'], env: [{name: AWS_REGION, value: eu-central-1}], serviceAccount: reader}}",
 	"grouped":     "{nats: {urls: ['nats://n1:4222']}, secrets: {httpTokens: tokens}, detectors: {groups: {rates: [apicallrate, apierrorrate, ak], rest: [ip, passwordchange, policychange, trailconcealment], ak: null, apicallrate: null, apierrorrate: null, ip: null, passwordchange: null, policychange: null, trailconcealment: null}}}",
 	"scaling":     "{nats: {urls: ['nats://n1:4222']}, secrets: {httpTokens: tokens}, scaling: {enabled: true, max: 32}, deployment: {partitions: 12, lanes: 4}}",
@@ -473,6 +474,11 @@ func TestNetworkPolicies(t *testing.T) {
 			}
 		}
 	}
+	for _, o := range mustRender(t, cases["open"]) {
+		if p, ok := o.(*networking.NetworkPolicy); ok && p.Name != "watch-nats" && len(p.Spec.Ingress) > 0 {
+			t.Errorf("%s: nobody is named, and %v may come in", p.Name, p.Spec.Ingress)
+		}
+	}
 	want := map[string][]int32{"watch-services": {8080}, "watch-events": {8081}, "watch-nats": {4222, 6222}}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("open ports %v, want %v", got, want)
@@ -567,14 +573,18 @@ func TestMounts(t *testing.T) {
 // What makes no sense is refused before anything is installed.
 func TestWrongValues(t *testing.T) {
 	for values, want := range map[string]string{
-		"{secrets: {httpTokens: t}}":                                                                   "nats.urls",
-		"{nats: {urls: ['nats://n:4222']}}":                                                            "secrets.httpTokens",
-		"{nats: {urls: ['http://n:4222']}, secrets: {httpTokens: t}}":                                  "urls",
-		"{nats: {bundled: {enabled: true, replicas: 1}}, secrets: {httpTokens: t}}":                    "deployment.replicas",
-		"{nats: {bundled: {enabled: true}}, secrets: {httpTokens: t, credentials: c}}":                 "secrets.serverAuth",
-		"{nats: {urls: ['nats://n:4222']}, secrets: {httpTokens: t}, deployment: {partitions: 33}}":    "partitions",
-		"{nats: {urls: ['nats://n:4222']}, secrets: {httpTokens: t}, agregator: {}}":                   "agregator",
-		"{nats: {urls: ['nats://n:4222']}, secrets: {httpTokens: t}, prometheusRule: {enabled: true}}": "podMonitor",
+		"{secrets: {httpTokens: t}}":                                                                                "nats.urls",
+		"{nats: {urls: ['nats://n:4222']}}":                                                                         "secrets.httpTokens",
+		"{nats: {urls: ['http://n:4222']}, secrets: {httpTokens: t}}":                                               "urls",
+		"{nats: {bundled: {enabled: true, replicas: 1}}, secrets: {httpTokens: t}}":                                 "deployment.replicas",
+		"{nats: {bundled: {enabled: true}}, secrets: {httpTokens: t, credentials: c}}":                              "secrets.serverAuth",
+		"{nats: {bundled: {enabled: true}}, secrets: {httpTokens: t, credentials: c, serverAuth: a}}":               "secrets.serverTLS",
+		"{nats: {bundled: {enabled: true}}, secrets: {httpTokens: t, credentials: c, serverAuth: a, serverTLS: s}}": "secrets.ca",
+		"{nats: {bundled: {enabled: true, storage: 100Gi}}, secrets: {httpTokens: t}}":                              "nats.bundled.storage",
+		"{nats: {urls: ['nats://n:4222']}, secrets: {httpTokens: t}, networkPolicies: {clients: {}}}":               "clients",
+		"{nats: {urls: ['nats://n:4222']}, secrets: {httpTokens: t}, deployment: {partitions: 33}}":                 "partitions",
+		"{nats: {urls: ['nats://n:4222']}, secrets: {httpTokens: t}, agregator: {}}":                                "agregator",
+		"{nats: {urls: ['nats://n:4222']}, secrets: {httpTokens: t}, prometheusRule: {enabled: true}}":              "podMonitor",
 	} {
 		if _, _, err := render(values); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", values, err, want)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -57,6 +58,10 @@ func (c *credentialsCommand) Run(con console) error {
 	}
 	if err != nil {
 		return fmt.Errorf("make credentials in %s: %w", c.Folder, err)
+	}
+	if info, err := os.Stat(c.Folder); err == nil && info.Mode().Perm()&0o011 != 0 {
+		// Services in containers are other users, so that the files cannot be for the owner alone.
+		fmt.Fprintf(con.err, "trailvane: others on this host can enter %s and read credentials there: chmod 700 %[1]s\n", c.Folder)
 	}
 	return nil
 }

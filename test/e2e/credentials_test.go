@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -18,6 +19,14 @@ func securedServer(t *testing.T) (url, folder string) {
 	folder = filepath.Join(t.TempDir(), "credentials")
 	if r := run(t, nil, "credentials", "--regions", "eu-central-1", folder); r.code != 0 {
 		t.Fatalf("credentials: exit %d\n%s", r.code, r.err)
+	} else if r.err != "" {
+		t.Errorf("it warns of a folder that it has made: %s", r.err)
+	}
+	if err := os.Chmod(folder, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if r := run(t, nil, "credentials", folder); r.code != 0 || !strings.Contains(r.err, "chmod 700") {
+		t.Errorf("in a folder that others can enter: exit %d, %q", r.code, r.err)
 	}
 	s := jetstreamtest.Start(t, func(o *server.Options) {
 		if err := o.ProcessConfigFile(filepath.Join(folder, "nats-auth.conf")); err != nil {

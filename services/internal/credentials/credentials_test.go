@@ -110,7 +110,11 @@ func things() (all []thing) {
 	add("$JS.API.CONSUMER.CREATE.INSIGHTS.c.insights.eu-central-1.>", Viewer, Viewer+"-"+region)
 	add("$JS.API.CONSUMER.CREATE.INSIGHTS.c.insights.us-east-1.>", Viewer)
 	add("$JS.API.CONSUMER.CREATE.INSIGHTS.c.insights.>", Viewer)
-	add("$JS.API.DIRECT.GET.INSIGHTS", Viewer, "pairer")
+	add("$JS.API.STREAM.MSG.GET.INSIGHTS", Viewer, "pairer")
+	add("$JS.API.DIRECT.GET.INSIGHTS")
+	add("$JS.API.DIRECT.GET.RAW_0")
+	add("$JS.API.DIRECT.GET.INSIGHTS.insights.eu-central-1.aws-1.AkInsight.id")
+	add("$JS.API.DIRECT.GET.KV_MEMBERS", append(slices.Clone(services), Viewer)...)
 	for _, call := range []string{"DELETE", "UPDATE", "CREATE", "SNAPSHOT", "RESTORE", "MSG.DELETE"} {
 		for _, stream := range append(slices.Sorted(keys(flows)), append(kept, "KV_STATE_ingest", "KV_DEPLOYMENT", "KV_MEMBERS")...) {
 			add("$JS.API.STREAM." + call + "." + stream)

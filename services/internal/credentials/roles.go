@@ -65,10 +65,13 @@ func Inbox(name string) string { return service.Inbox(name) }
 // write lets a role publish.
 func (r *Role) write(subjects ...string) { r.Publish = append(r.Publish, subjects...) }
 
-// look lets a role see a stream's state and single messages.
+// look lets a role see a stream's state and single messages. Only buckets are also read from any replica, and many keys at once.
 func (r *Role) look(streams ...string) {
 	for _, s := range streams {
-		r.write("$JS.API.STREAM.INFO."+s, "$JS.API.STREAM.MSG.GET."+s, "$JS.API.DIRECT.GET."+s, "$JS.API.DIRECT.GET."+s+".>")
+		r.write("$JS.API.STREAM.INFO."+s, "$JS.API.STREAM.MSG.GET."+s)
+		if strings.HasPrefix(s, "KV_") {
+			r.write("$JS.API.DIRECT.GET."+s, "$JS.API.DIRECT.GET."+s+".>")
+		}
 	}
 }
 

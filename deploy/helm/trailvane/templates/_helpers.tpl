@@ -15,7 +15,7 @@ app.kubernetes.io/component: {{ .name }}
 {{- if .Values.nats.bundled.enabled -}}
 {{- $urls := list -}}
 {{- range $i := until (int .Values.nats.bundled.replicas) -}}
-{{- $urls = append $urls (printf "nats://%s-nats-%d.%s-nats.%s.svc:4222" $.Release.Name $i $.Release.Name $.Release.Namespace) -}}
+{{- $urls = append $urls (printf "%s://%s-nats-%d.%s-nats.%s.svc:4222" (ternary "tls" "nats" (not (empty $.Values.secrets.serverTLS))) $.Release.Name $i $.Release.Name $.Release.Namespace) -}}
 {{- end -}}
 {{- join "," $urls -}}
 {{- else -}}
