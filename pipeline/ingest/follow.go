@@ -186,7 +186,7 @@ func (s *Source) poll(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("ask for the time: %w", err)
 		}
-		fresh, failed := f.list(ctx, s.plan)
+		fresh, failed := f.list(ctx, s.plan, now)
 		if failed != nil && fresh == nil {
 			return failed
 		}
@@ -240,8 +240,11 @@ func (v *sight) same(o *Object) bool {
 		!(v.held && o.Settled)
 }
 
+// newsTime is how old an object may be that is news: a list that leaves out old days is complete once a day.
+const newsTime = 24 * time.Hour
+
 // list returns entries for what is not in a plan. With an error and entries that are not nil, a part was out of reach.
-func (f *follower) list(ctx context.Context, p *Plan) ([]Entry, error) {
+func (f *follower) list(ctx context.Context, p *Plan, now time.Time) ([]Entry, error) {
 	c := &f.Plan
 	f.poll++
 	f.look.connector, f.look.eventTime = c.Connector, c.EventTime
@@ -266,7 +269,8 @@ func (f *follower) list(ctx context.Context, p *Plan) ([]Entry, error) {
 		}
 		seen, ok := f.seen[o.Name]
 		if p.tooOld(o.Name, at) {
-			if !ok && f.poll > 1 { // at the first poll nobody can tell what was read once
+			// At the first poll nobody can tell what was read once, nor when a list comes upon old days again.
+			if !ok && f.poll > 1 && (o.Stored == 0 || o.Stored > now.Add(-newsTime).UnixNano()) {
 				old++
 			}
 			f.seen[o.Name] = sight{size: o.Size, modified: o.Modified, tag: o.Tag, poll: f.poll}

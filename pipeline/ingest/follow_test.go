@@ -32,6 +32,7 @@ type file struct {
 	content  string
 	modified int64
 	settled  bool
+	stored   int64
 }
 
 func newFolder() *folder { return &folder{files: make(map[string]file)} }
@@ -64,7 +65,7 @@ func (f *folder) List(context.Context) iter.Seq2[Object, error] {
 		}
 		for _, name := range slices.Sorted(maps.Keys(f.files)) {
 			file := f.files[name]
-			o := Object{Name: name, Size: int64(len(file.content)), Modified: file.modified, Settled: file.settled}
+			o := Object{Name: name, Size: int64(len(file.content)), Modified: file.modified, Settled: file.settled, Stored: file.stored}
 			if !yield(o, nil) {
 				return
 			}

@@ -75,6 +75,23 @@ func TestForget(t *testing.T) {
 	if got := l.next(t); slices.ContainsFunc(got, logs) || old != 1 {
 		t.Errorf("%d objects were left out, got %q", old, got)
 	}
+	// A list that leaves out old days comes upon them again once a day. That is no news.
+	old = 0
+	was := f.files[name(1, 1)]
+	delete(f.files, name(1, 1))
+	l.next(t)
+	was.stored = l.now.Add(-25 * time.Hour).UnixNano()
+	f.files[name(1, 1)] = was
+	if got := l.next(t); slices.ContainsFunc(got, logs) || old != 0 {
+		t.Errorf("%d objects are news, got %q", old, got)
+	}
+	delete(f.files, name(1, 1))
+	l.next(t)
+	was.stored = l.now.Add(-time.Hour).UnixNano()
+	f.files[name(1, 1)] = was
+	if got := l.next(t); slices.ContainsFunc(got, logs) || old != 1 {
+		t.Errorf("%d objects are news, want that of an hour ago; got %q", old, got)
+	}
 	if len(l.failed) > 0 {
 		t.Error(l.failed)
 	}

@@ -31,6 +31,9 @@ type Object struct {
 	// is incomplete will stay so.
 	Modified int64
 	Settled  bool
+
+	// Stored is when it was stored where it is, Unix nanoseconds, 0 if unknown. It decides what people are told, nothing else.
+	Stored int64
 }
 
 // A Connector reads logs from outside.

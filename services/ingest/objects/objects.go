@@ -200,6 +200,9 @@ func (o *Objects) list(ctx context.Context, p place, yield func(ingest.Object, e
 		}
 		found = true
 		object := ingest.Object{Name: p.store.name(info.Key), Size: info.Size, Tag: info.ETag}
+		if !info.LastModified.IsZero() {
+			object.Stored = info.LastModified.UnixNano()
+		}
 		if info.ETag == "" { // then it is known as a file is
 			object.Modified = info.LastModified.UnixNano()
 			object.Settled = o.config.Followed && time.Since(info.LastModified) > settledAfter

@@ -128,8 +128,6 @@ func (m *maker) is(file string) bool {
 
 // server writes the servers' part: whom they trust, and what roles may do.
 func (m *maker) server(operator, system, account nkeys.KeyPair, roles []Role, signers map[string]nkeys.KeyPair) {
-	o := jwt.NewOperatorClaims(m.public(operator))
-	o.Name, o.SystemAccount = "trailvane", m.public(system)
 	s := jwt.NewAccountClaims(m.public(system))
 	s.Name = "SYS"
 	a := jwt.NewAccountClaims(m.public(account))
@@ -146,7 +144,24 @@ func (m *maker) server(operator, system, account nkeys.KeyPair, roles []Role, si
 	}
 	m.write(ServerFile, fmt.Appendf(nil, "# Written by 'trailvane credentials': who may connect, and what each role may do. It holds no secret.\n"+
 		"operator: %s\nsystem_account: %s\nresolver: MEMORY\nresolver_preload: {\n  %s: %s\n  %s: %s\n}\n",
-		m.encode(o, operator), m.public(system), m.public(system), m.encode(s, operator), m.public(account), m.encode(a, operator)), 0o644)
+		m.operator(operator, system), m.public(system), m.public(system), m.encode(s, operator), m.public(account), m.encode(a, operator)), 0o644)
+}
+
+// operator returns whom the servers trust. It is written down, because it says when it was signed, and servers that are to read their
+// configuration again refuse another one.
+func (m *maker) operator(operator, system nkeys.KeyPair) string {
+	file := filepath.Join(keysFolder, "operator.jwt")
+	token, err := os.ReadFile(filepath.Join(m.dir, file))
+	if err == nil {
+		if c, err := jwt.DecodeOperatorClaims(string(token)); err == nil && c.Subject == m.public(operator) && c.SystemAccount == m.public(system) {
+			return string(token)
+		}
+	}
+	c := jwt.NewOperatorClaims(m.public(operator))
+	c.Name, c.SystemAccount = "trailvane", m.public(system)
+	made := m.encode(c, operator)
+	m.write(file, []byte(made), 0o600)
+	return made
 }
 
 // user writes the credentials of a role, if there are none that its key has signed.

@@ -1,6 +1,7 @@
 package credentials
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -264,5 +265,56 @@ func TestMakeAgain(t *testing.T) {
 	}
 	if _, err := Make(dir, Roles()); err == nil || !strings.Contains(err.Error(), "holds no seed") {
 		t.Errorf("a broken seed: %v", err)
+	}
+}
+
+// Servers take what has changed without being started again: a role that is new, and one whose key is gone.
+func TestReload(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Make(dir, Roles()); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "server.conf")
+	config := fmt.Sprintf("listen: \"127.0.0.1:-1\"\njetstream { store_dir: %q }\ninclude %s\n", jetstreamtest.Dir(t), ServerFile)
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := jetstreamtest.Start(t, func(o *server.Options) {
+		*o = server.Options{}
+		if err := o.ProcessConfigFile(file); err != nil {
+			t.Fatal(err)
+		}
+	})
+	lets := func(creds string) bool {
+		nc, err := nats.Connect(s.ClientURL(), nats.UserCredentials(creds))
+		if err == nil {
+			nc.Close()
+		}
+		return err == nil
+	}
+	stolen := filepath.Join(t.TempDir(), "stolen.creds")
+	if err := os.Rename(filepath.Join(dir, FileOf("pairer")), stolen); err != nil {
+		t.Fatal(err)
+	}
+	if !lets(stolen) {
+		t.Fatal("the pairer is not let in")
+	}
+	if err := os.Remove(filepath.Join(dir, keysFolder, "role-pairer.nk")); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(time.Until(time.Now().Truncate(time.Second).Add(time.Second))) // what is signed says when, in seconds
+	if _, err := Make(dir, Roles(region)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	if lets(stolen) {
+		t.Error("a role whose key is gone is let in")
+	}
+	for _, role := range []string{"pairer", "ingest", Viewer + "-" + region} {
+		if !lets(filepath.Join(dir, FileOf(role))) {
+			t.Errorf("%s is not let in", role)
+		}
 	}
 }
