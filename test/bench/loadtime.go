@@ -51,7 +51,7 @@ func (b *bench) benchLoad(ctx context.Context, out io.Writer) error {
 	for _, series := range []int{10_000, 100_000, 1_000_000} {
 		series = max(1, series/b.part)
 		fmt.Fprintf(os.Stderr, "load: %d series\n", series)
-		for _, stage := range []string{"detector-" + string(schemas.APICallRate), aggregate.Stage} {
+		for _, stage := range []string{detect.Stage(schemas.APICallRate), aggregate.Stage} {
 			l, err := b.loadOf(ctx, stage, series)
 			if err != nil {
 				return err

@@ -21,6 +21,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/trailvane/trailvane/pipeline/detect"
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
 )
 
@@ -307,7 +308,7 @@ type reading struct{ stage, stream string }
 func readings() []reading {
 	all := []reading{{"normalizer", "RAW"}, {"aggregator", "EVENTS"}}
 	for _, t := range types() {
-		all = append(all, reading{"detector-" + string(t), "WINDOWS"})
+		all = append(all, reading{detect.Stage(t), "WINDOWS"})
 	}
 	return append(all, reading{"pairer", "FINDINGS"})
 }

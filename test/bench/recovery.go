@@ -16,6 +16,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/pipeline/ingest"
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
 )
@@ -43,7 +44,7 @@ type service struct {
 func services() []service {
 	var detectors []string
 	for _, t := range types() {
-		detectors = append(detectors, "detector-"+string(t))
+		detectors = append(detectors, detect.Stage(t))
 	}
 	return []service{
 		{"normalizer", []string{"normalizer"}}, {"aggregator", []string{"aggregator"}}, {"detector", detectors},
