@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +22,7 @@ import (
 
 	"github.com/trailvane/trailvane/pipeline/detect"
 	tvjetstream "github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/test/ports"
 )
 
 const (
@@ -159,7 +159,7 @@ func (b *bench) deploy(ctx context.Context, flags ...string) (_ *system, err err
 	if s.home, err = os.MkdirTemp(b.dir, "system-"); err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := ports.Free()
 	if err != nil {
 		return nil, err
 	}
@@ -192,15 +192,6 @@ func (b *bench) build(ctx context.Context) error {
 		return b.command(ctx, "go", "build", "-o", b.nats, "github.com/nats-io/nats-server/v2")
 	}
 	return nil
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
 }
 
 // connect waits until the server answers.

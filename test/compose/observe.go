@@ -53,8 +53,14 @@ func (p *project) observe(ctx context.Context, c config, out io.Writer) error {
 			p.env = append(p.env, line)
 		}
 	}
-	jaegerPort, prometheusPort, grafanaPort := freePort(), freePort(), freePort()
-	p.env = append(p.env, "OTEL_TRACES_SAMPLER_ARG=1", "JAEGER_PORT="+jaegerPort, "PROMETHEUS_PORT="+prometheusPort, "GRAFANA_PORT="+grafanaPort)
+	port := make(map[string]string)
+	for _, name := range []string{"JAEGER_PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"} {
+		if port[name], err = freePort(); err != nil {
+			return err
+		}
+		p.env = append(p.env, name+"="+port[name])
+	}
+	p.env = append(p.env, "OTEL_TRACES_SAMPLER_ARG=1")
 	up, err := p.services(observability)
 	if err != nil {
 		return err
@@ -75,10 +81,10 @@ func (p *project) observe(ctx context.Context, c config, out io.Writer) error {
 	if err := p.inTail(shown, out); err != nil {
 		return err
 	}
-	if err := p.inJaeger(shown, "http://127.0.0.1:"+jaegerPort, out); err != nil {
+	if err := p.inJaeger(shown, "http://127.0.0.1:"+port["JAEGER_PORT"], out); err != nil {
 		return err
 	}
-	return p.inPrometheus(shown, "http://127.0.0.1:"+prometheusPort, out)
+	return p.inPrometheus(shown, "http://127.0.0.1:"+port["PROMETHEUS_PORT"], out)
 }
 
 // services returns the names of all services that no profile holds back, and of those of a profile, sorted.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/trailvane/trailvane/test/ports"
 )
 
 // imageVersion is the tag of the image under test.
@@ -40,7 +41,14 @@ func newProject(ctx context.Context, root, dir string, standIns ...string) (*pro
 		return nil, err
 	}
 	p.compose = strings.Fields(compose)
-	natsPort, httpPort := freePort(), freePort()
+	natsPort, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	httpPort, err := freePort()
+	if err != nil {
+		return nil, err
+	}
 	if err := os.Mkdir(filepath.Join(dir, "logs"), 0o755); err != nil {
 		return nil, err
 	}
@@ -120,11 +128,7 @@ func (p *project) remove(ctx context.Context) error {
 }
 
 // freePort returns a port of 127.0.0.1 that nobody uses now.
-func freePort() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "0"
-	}
-	defer l.Close()
-	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+func freePort() (string, error) {
+	port, err := ports.Free()
+	return strconv.Itoa(port), err
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -24,17 +23,17 @@ import (
 
 	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
 	"github.com/trailvane/trailvane/services/ingest/objects/objectstest"
+	"github.com/trailvane/trailvane/test/ports"
 )
 
 // freePort returns a port of 127.0.0.1 that nobody uses now.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := ports.Free()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	return port
 }
 
 // natsServer runs a server until the test ends, and returns its URL.

@@ -26,9 +26,15 @@ type running struct {
 // that is how a hang shows.
 func prepare(t *testing.T, args ...string) *running {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	t.Cleanup(cancel)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	r := &running{Cmd: exec.CommandContext(ctx, program, args...), temp: t.TempDir()}
+	t.Cleanup(func() {
+		cancel()
+		_ = r.Wait() // unless it has ended, or has never begun
+		if s := r.err.String(); t.Failed() && s != "" {
+			t.Logf("%s said last:\n%s", args, s[max(0, len(s)-2000):])
+		}
+	})
 	r.Env = append(os.Environ(), "TMPDIR="+r.temp)
 	r.Stdout, r.Stderr = &r.out, &r.err
 	return r

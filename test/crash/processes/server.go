@@ -15,6 +15,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/trailvane/trailvane/test/ports"
 )
 
 // A node is one NATS server with its files.
@@ -46,12 +48,10 @@ func newNodes(dir, program string, cluster bool) ([]*node, error) {
 			n.host, n.port, n.inside = nodeAddress(i), 4222, n.name
 			routes = append(routes, "nats-route://"+n.host+":6222")
 		} else {
-			free, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
-			if err != nil {
+			var err error
+			if n.port, err = ports.Free(); err != nil {
 				return nil, err
 			}
-			n.port = free.Addr().(*net.TCPAddr).Port
-			free.Close()
 		}
 		n.config, n.log = filepath.Join(dir, n.name+".conf"), filepath.Join(dir, "logs", n.name+".log")
 		nodes[i] = n
