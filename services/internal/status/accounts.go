@@ -119,7 +119,7 @@ const accountKeys = "d.a.>"
 func (l *look) learning(ctx context.Context) error {
 	runs := func(t schemas.InsightType) bool {
 		for p := range l.Deployment.Partitions {
-			if _, ok := l.generation[place{detectorStage(t), p}]; ok {
+			if _, ok := l.generation[place{detect.Stage(t), p}]; ok {
 				return true
 			}
 		}
@@ -133,7 +133,7 @@ func (l *look) learning(ctx context.Context) error {
 	create := all.Detectors()[t]
 	var least []Learning
 	for p := range l.Deployment.Partitions {
-		err := l.state(ctx, detectorStage(t), p, accountKeys, func(key string, value []byte) error {
+		err := l.state(ctx, detect.Stage(t), p, accountKeys, func(key string, value []byte) error {
 			d, ok := create().(detect.Explainer)
 			if !ok {
 				return fmt.Errorf("the detector for %s explains nothing", t)

@@ -98,7 +98,7 @@ func (s *Status) judgeStage(st *Stage) {
 			text += ", " + model.Plural(waiting, "record waits", "records wait")
 		}
 		advice := "start it: " + startOf(st.Name)
-		if strings.HasPrefix(st.Name, detectorPrefix) {
+		if isDetector(st.Name) {
 			advice += "; or give the type up: trailvane readers disable " + st.Name
 		}
 		s.problem(Stopped, text, advice)

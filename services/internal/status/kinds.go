@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/trailvane/trailvane/pipeline/aggregate"
+	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/pipeline/jetstream"
 	"github.com/trailvane/trailvane/pipeline/normalize"
 	"github.com/trailvane/trailvane/pipeline/pair"
@@ -20,12 +21,8 @@ type kind struct {
 	start string           // the command that runs it
 }
 
-// The stages whose services name them; a test holds the names together, because services show what this package finds.
+// Its service names it; a test holds the names together, because services show what this package finds.
 const ingestStage = "ingest"
-
-func detectorStage(t schemas.InsightType) string { return detectorPrefix + string(t) }
-
-const detectorPrefix = "detector-"
 
 // kinds are the stages in the order of the flow.
 func kinds() []kind {
@@ -36,9 +33,13 @@ func kinds() []kind {
 	}
 	for _, t := range schemas.InsightTypes() {
 		start := "trailvane detector --type " + strings.ToLower(strings.TrimSuffix(string(t), "Insight"))
-		all = append(all, kind{detectorStage(t), false, jetstream.WindowsStream, start})
+		all = append(all, kind{detect.Stage(t), false, jetstream.WindowsStream, start})
 	}
 	return append(all, kind{pair.Stage, false, jetstream.FindingsStream, "trailvane pairer"})
+}
+
+func isDetector(stage string) bool {
+	return slices.ContainsFunc(schemas.InsightTypes(), func(t schemas.InsightType) bool { return detect.Stage(t) == stage })
 }
 
 func (k kind) partitions(d *Deployment) int {
