@@ -184,9 +184,7 @@ func Get(ctx context.Context, js jetstream.JetStream, stream string, seq uint64)
 		r = runner.Record{
 			Seq: raw.Sequence, Prev: raw.Sequence - 1, Subject: raw.Subject, Time: raw.Time, Trace: raw.Header.Get(traceHeader),
 		}
-		r.Producer, r.Number, err = parseNumber(raw.Header.Get(numberHeader))
-	}
-	if err == nil {
+		r.Producer, r.Number = parseNumber(raw.Header.Get(numberHeader))
 		r.Body, err = unpack(&nats.Msg{Header: raw.Header, Data: raw.Data}, new([]byte))
 	}
 	if err != nil {

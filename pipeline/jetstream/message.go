@@ -102,28 +102,18 @@ func formatNumber(producer string, n schemas.Number) string {
 	return string(b)
 }
 
-// parseNumber reads what formatNumber wrote. Without the header a message has no producer, which is not an error: other
-// programs may write to a stream.
-func parseNumber(header string) (producer string, n schemas.Number, err error) {
-	if header == "" {
-		return "", n, nil
-	}
+// parseNumber reads what formatNumber wrote. Of anything else it names no producer, which is no error: other programs, and people,
+// may write to a stream, and stop nobody by that.
+func parseNumber(header string) (producer string, n schemas.Number) {
 	// The number stands behind the last space, so that a producer may be named freely.
 	i := strings.LastIndexByte(header, ' ')
-	seq, index, ok := strings.Cut(header[i+1:], ".")
-	if i <= 0 || !ok {
-		return "", n, fmt.Errorf("header %s is %q", numberHeader, header)
+	first, second, ok := strings.Cut(header[i+1:], ".")
+	seq, err := strconv.ParseUint(first, 10, 64)
+	index, err2 := strconv.ParseUint(second, 10, 32)
+	if i <= 0 || !ok || err != nil || err2 != nil {
+		return "", schemas.Number{}
 	}
-	n.Seq, err = strconv.ParseUint(seq, 10, 64)
-	if err == nil {
-		var index64 uint64
-		index64, err = strconv.ParseUint(index, 10, 32)
-		n.Index = uint32(index64)
-	}
-	if err != nil {
-		return "", schemas.Number{}, fmt.Errorf("header %s is %q", numberHeader, header)
-	}
-	return header[:i], n, nil
+	return header[:i], schemas.Number{Seq: seq, Index: uint32(index)}
 }
 
 // decode turns a message of a consumer into a record, and says its place among the consumer's messages. See unpack about
@@ -133,11 +123,8 @@ func decode(m *nats.Msg, arena *[]byte) (r runner.Record, delivered uint64, err 
 	if err != nil {
 		return r, 0, err
 	}
-	producer, number, err := parseNumber(m.Header.Get(numberHeader))
-	var body []byte
-	if err == nil {
-		body, err = unpack(m, arena)
-	}
+	producer, number := parseNumber(m.Header.Get(numberHeader))
+	body, err := unpack(m, arena)
 	if err != nil {
 		return r, 0, fmt.Errorf("message %d of %s: %w", md.Sequence.Stream, md.Stream, err)
 	}

@@ -100,7 +100,7 @@ func (p *Processor) Stats() Stats { return p.stats }
 // of its type, but the name of the producer is for the producer to say: with another's name and a high number it would make the
 // findings of that one look like repeats.
 func Accept(r *runner.Record) bool {
-	return r.Producer == "" || strings.HasPrefix(r.Producer, detect.Stage(schemas.InsightType(schemas.LastToken(r.Subject)))+".")
+	return runner.By(detect.Stage(schemas.InsightType(schemas.LastToken(r.Subject))))(r)
 }
 
 // Apply works on one finding.

@@ -235,7 +235,7 @@ func TestNobodySpeaksForAnother(t *testing.T) {
 
 	own := schemas.FindingsSubject(0, open.Region, open.Type)
 	for producer, want := range map[string]bool{
-		"": true, "detector-ApiCallRateInsight.0.g1.0011aabb": true, "detector-ApiCallRateInsight.0.g1": true,
+		"": false, "detector-ApiCallRateInsight.0.g1.0011aabb": true, "detector-ApiCallRateInsight.0.g1": true,
 		"detector-AkInsight.0.g1.0011aabb": false, "detector-ApiCallRateInsight": false, "aggregator.0.g1.0011aabb": false,
 	} {
 		if got := pair.Accept(&runner.Record{Subject: own, Producer: producer}); got != want {

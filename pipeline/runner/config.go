@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -136,4 +137,12 @@ func (c Config) withDefaults() (Config, error) {
 // another stream is another producer; and so is a state that began empty, which is the generation.
 func Producer(stage, partition, stream string, generation uint64) string {
 	return fmt.Sprintf("%s.%s.g%d.%08x", stage, partition, generation, uint32(xxhash.Sum64String(stream)))
+}
+
+// By returns a Config.Accept for records that a stage has put: whoever else writes to its stream, by hand or by mistake, is not heard.
+func By(stage string) func(r *Record) bool {
+	return func(r *Record) bool {
+		of, ok := strings.CutPrefix(r.Producer, stage)
+		return ok && strings.HasPrefix(of, ".")
+	}
 }

@@ -353,25 +353,30 @@ func TestUpgrade_ProducersThatHaveANewName(t *testing.T) {
 	}
 }
 
-// Whoever sends in another's name lifts nobody's number.
+// Whoever sends in another's name is not heard, and lifts nobody's number.
 func TestForgedProducersAreRefused(t *testing.T) {
 	s := setup(t)
-	s.config.Accept = func(r *runner.Record) bool { return string(r.Body) != "forged" }
-	for i, body := range []string{"a", "forged", "a"} {
-		number := schemas.Number{Seq: uint64(i + 1)}
-		if body == "forged" {
-			number.Seq = 1 << 60
-		}
-		o := runner.Output{Subject: "raw.0.words", Body: []byte(body), Producer: "p", Number: number}
+	of := runner.By("words")
+	s.config.Accept = func(r *runner.Record) bool { return of(r) && string(r.Body) != "forged" }
+	for _, o := range []runner.Output{
+		{Producer: runner.Producer("words", "0", "RAW_0", 0), Number: schemas.Number{Seq: 1}, Body: []byte("a")},
+		{Producer: runner.Producer("words", "0", "RAW_0", 0), Number: schemas.Number{Seq: 1 << 60}, Body: []byte("forged")},
+		{Body: []byte("unnumbered")},
+		{Producer: "words", Number: schemas.Number{Seq: 2}, Body: []byte("other")},
+		{Producer: runner.Producer("swords", "0", "RAW_0", 0), Number: schemas.Number{Seq: 2}, Body: []byte("other")},
+		{Producer: runner.Producer("wordsmith", "0", "RAW_0", 0), Number: schemas.Number{Seq: 2}, Body: []byte("other")},
+		{Producer: runner.Producer("words", "0", "RAW_0", 0), Number: schemas.Number{Seq: 2}, Body: []byte("a")},
+	} {
+		o.Subject = "raw.0.words"
 		if _, err := s.Sink().Put(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s.mustDrain()
 	s.wantPut("a 1, a 2")
-	s.wantSeq(3)
-	if n := s.config.Stats.Refused.Load(); n != 1 {
-		t.Errorf("%d records refused, want 1", n)
+	s.wantSeq(7)
+	if n := s.config.Stats.Refused.Load(); n != 5 {
+		t.Errorf("%d records refused, want 5", n)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"github.com/trailvane/trailvane/pipeline/aggregate"
 	"github.com/trailvane/trailvane/pipeline/eventtime"
 	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/normalize"
+	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/internal/service"
 	"github.com/trailvane/trailvane/services/internal/telemetry"
@@ -26,6 +28,7 @@ func Open(ctx context.Context, d *service.Deployment, partition int) (*Partition
 		Name: aggregate.Stage, Partition: partition, Input: jetstream.EventsStream(partition), Constants: aggregate.Constants,
 		Version: aggregate.StateVersion,
 		New:     func(uint64) *aggregate.Processor { return aggregate.New(partition) },
+		Accept:  runner.By(normalize.Stage),
 		Tally:   tally,
 	})
 }

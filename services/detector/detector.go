@@ -6,9 +6,11 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/trailvane/trailvane/pipeline/aggregate"
 	"github.com/trailvane/trailvane/pipeline/detect"
 	"github.com/trailvane/trailvane/pipeline/detect/all"
 	"github.com/trailvane/trailvane/pipeline/jetstream"
+	"github.com/trailvane/trailvane/pipeline/runner"
 	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/internal/service"
 )
@@ -33,6 +35,7 @@ func Open(ctx context.Context, d *service.Deployment, t schemas.InsightType, par
 			p.Share(panes.Decode)
 			return p
 		},
+		Accept: runner.By(aggregate.Stage),
 	})
 }
 

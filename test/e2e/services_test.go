@@ -22,6 +22,7 @@ import (
 	"github.com/tidwall/gjson"
 
 	"github.com/trailvane/trailvane/pipeline/jetstream/jetstreamtest"
+	"github.com/trailvane/trailvane/schemas"
 	"github.com/trailvane/trailvane/services/ingest/objects/objectstest"
 	"github.com/trailvane/trailvane/test/ports"
 )
@@ -198,7 +199,34 @@ func compareAnalyze(t *testing.T, published map[string]string) {
 	}
 }
 
-// Every stage is a process of its own, all started before there is a deployment. They publish what analyze finds.
+// putByHand puts what no stage would put into the streams of some subjects.
+func putByHand(t *testing.T, url string, subjects ...string) {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, subject := range subjects {
+		for _, sender := range []string{"", "no number", "somebody.0.g0 18446744073709551615.0"} {
+			m := nats.NewMsg(subject)
+			m.Data = []byte("hello")
+			if sender != "" {
+				m.Header["Tv"] = []string{sender}
+			}
+			if _, err := js.PublishMsg(t.Context(), m); err != nil {
+				t.Fatalf("%s: %v", subject, err)
+			}
+		}
+	}
+}
+
+// Every stage is a process of its own, all started before there is a deployment. They publish what analyze finds, whatever somebody
+// else puts into their streams.
 func TestEveryStageAProcess(t *testing.T) {
 	url := natsServer(t)
 	services := []*serving{
@@ -212,6 +240,10 @@ func TestEveryStageAProcess(t *testing.T) {
 	r := run(t, nil, "deploy", "--nats", url, "--partitions", "4", "--lanes", "2")
 	if r.code != 0 || !strings.Contains(r.out, "deployed: 4 partitions, 2 lanes, learning 24h, lateness 15m") {
 		t.Fatalf("deploy: exit %d\n%s%s", r.code, r.out, r.err)
+	}
+	for p := range 4 {
+		putByHand(t, url, schemas.EventsSubject(p, "eu-central-1"), schemas.WindowsSubject(p, "eu-central-1", schemas.CountsPane),
+			schemas.FindingsSubject(p, "eu-central-1", schemas.IP))
 	}
 	for _, s := range services {
 		s.ready(t)

@@ -150,13 +150,13 @@ func (s noFence) Commit(ctx context.Context, p string, c schemas.Checkpoint, cha
 	return s.Store.Commit(ctx, p, c, changed)
 }
 
-// takesRepeats makes every record look like one that nobody numbers, which is never a repeat.
+// takesRepeats gives every record a number of its own, so that none is a repeat.
 type takesRepeats struct{ runner.Source }
 
 func (s takesRepeats) Read(ctx context.Context, after uint64) ([]runner.Record, error) {
 	records, err := s.Source.Read(ctx, after)
 	for i := range records {
-		records[i].Producer = ""
+		records[i].Number = schemas.Number{Seq: records[i].Seq}
 	}
 	return records, err
 }

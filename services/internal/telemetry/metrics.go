@@ -74,7 +74,7 @@ func Metrics() []Metric {
 	return []Metric{
 		{Records, Counter, "{record}", byPartition, "Records that were applied, including those that were applied again after a load."},
 		{Repeats, Counter, "{record}", byPartition, "Records that were dropped because their producer had sent them before: what a crash or a lost connection leaves. Harmless."},
-		{Refused, Counter, "{record}", byPartition, "Findings that were passed over because they name a detector of another type as their sender. Always 0; anything else is a service that was taken over, or a bug of ours."},
+		{Refused, Counter, "{record}", byPartition, "Records that were passed over because they do not name the stage before as their sender, of findings the detector of their type. Always 0; anything else was put by hand or by mistake, by a service that was taken over, or is a bug of ours."},
 		{InputBytes, Counter, "By", byPartition, "Bytes of the records that were read, unpacked."},
 		{Outputs, Counter, "{record}", byPartition, "Records that were stored, including those that were stored again after a load."},
 		{Retries, Counter, "{try}", byPartition, "Reads and puts that had to be tried again: the server was away, or a stream was full."},
