@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/trailvane/trailvane/pipeline/jetstream"
@@ -110,6 +111,41 @@ func TestCommitEndsWithItsContext(t *testing.T) {
 		if err := store.Commit(ctx, partition, schemas.Checkpoint{}, changed); !errors.Is(err, context.Canceled) {
 			t.Errorf("commit of %d keys = %v, want %v", len(changed), err, context.Canceled)
 		}
+	}
+}
+
+// A large batch takes as long as it takes, as long as the server goes on answering: here six seconds, of which each answer takes one and
+// a half. The server is a subscription, so that it is as slow as the test wants.
+func TestLargeBatchOnASlowServer(t *testing.T) {
+	js := startJetStream(t)
+	answers := 0
+	sub, err := js.Conn().Subscribe("events.0.x", func(m *nats.Msg) {
+		if m.Reply == "" {
+			return
+		}
+		answers++
+		time.Sleep(1500 * time.Millisecond)
+		var answer string
+		if m.Header.Get("Nats-Batch-Commit") != "" {
+			answer = `{"stream":"EVENTS_0","seq":40}`
+		}
+		if err := m.Respond([]byte(answer)); err != nil {
+			t.Error(err)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	big := outputs("events.0.x", 1, 40)
+	for i := range big {
+		big[i].Body = make([]byte, 1_000_000)
+	}
+	if err := jetstream.PutAtomic(t.Context(), js, big...); err != nil {
+		t.Error(err)
+	}
+	if answers != 4 { // to the first one, after each 16 MiB, and to the last one
+		t.Errorf("%d answers, want 4", answers)
 	}
 }
 

@@ -158,7 +158,6 @@ func (s *Store) Commit(
 		return fmt.Errorf("commit %s of %s: %d keys, at most %d fit", partition, s.bucket, len(changed), runner.MaxChanged)
 	}
 	messages := make([]*nats.Msg, 0, len(changed)+1)
-	size := 0
 	for key, value := range changed {
 		if len(value) > runner.MaxBody {
 			return fmt.Errorf("commit %s of %s: key %q has %d bytes", partition, s.bucket, key, len(value))
@@ -166,7 +165,6 @@ func (s *Store) Commit(
 		messages = append(messages, &nats.Msg{
 			Subject: s.subject(keys(partition, c.Generation), escape(key)), Header: nats.Header{}, Data: value,
 		})
-		size += len(value)
 	}
 	// In a fixed order, so that two runs write the same stream.
 	slices.SortFunc(messages, func(a, b *nats.Msg) int { return strings.Compare(a.Subject, b.Subject) })
@@ -175,7 +173,7 @@ func (s *Store) Commit(
 		Header:  nats.Header{jetstream.ExpectedLastSubjSeqHeader: {strconv.FormatUint(before.sequence, 10)}},
 		Data:    c.Append(nil),
 	})
-	sequence, err := publishTogether(ctx, s.js, messages, size)
+	sequence, err := publishTogether(ctx, s.js, messages)
 	switch {
 	case err == nil:
 		s.setFence(partition, &fence{sequence, c.Generation})
