@@ -124,7 +124,7 @@ func TestLargeBatchOnASlowServer(t *testing.T) {
 			return
 		}
 		answers++
-		time.Sleep(1500 * time.Millisecond)
+		<-time.After(1500 * time.Millisecond)
 		var answer string
 		if m.Header.Get("Nats-Batch-Commit") != "" {
 			answer = `{"stream":"EVENTS_0","seq":40}`
